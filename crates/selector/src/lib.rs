@@ -1,0 +1,14 @@
+//! What is ready?
+mod address;
+mod interest;
+mod network;
+mod selector;
+mod socket;
+mod time;
+
+pub use address::Address;
+pub use interest::{Event, Interest, Key, Readiness, ReadyCell};
+pub use network::{BindError, ConnectOptions, Family, ListenOptions, Network, Query, Resolver};
+pub use selector::{Selector, Source, Wake};
+pub use socket::{Listener, MAX_SLICES, Socket, SocketOption, SocketOptionName};
+pub use time::{Clock, Time};

@@ -1,0 +1,76 @@
+//! The registry's own boundary: [`Selector`], what it registers ([`Source`]) and how another thread
+//! ends its wait ([`Wake`]).
+
+use std::fmt;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{Event, Interest, Key, ReadyCell};
+
+/// Something that can be registered.
+///
+/// An *owned* source (a socket of this crate, or of a simulation) shares a [`ReadyCell`] with the
+/// selector and clears its bits itself. A *foreign* source has none: nobody here sees its reads, so
+/// the selector asks the kernel again after each report.
+pub trait Source: fmt::Debug {
+    /// The descriptor; `None` for a simulated source.
+    fn fd(&self) -> Option<BorrowedFd<'_>>;
+
+    /// The cell of an owned source; `None` means foreign.
+    fn readiness(&self) -> Option<&Rc<ReadyCell>>;
+}
+
+/// A registry that answers "what is ready?", level-triggered.
+///
+/// The contract, whatever the kernel's own mechanism is:
+/// - [`select`](Selector::select) reports a key for as long as it is ready and wanted (SEL-010).
+/// - Changing the interest of an owned source is a change of a mask, without a system call.
+/// - A key that was deregistered is never reported again, even if its event was in flight.
+/// - Register a socket after its connect was issued, never before.
+pub trait Selector: fmt::Debug {
+    /// Adds a source and names it.
+    ///
+    /// # Errors
+    /// What the kernel refuses (a regular file under epoll: `PermissionDenied`), and
+    /// `AlreadyExists` for a foreign descriptor that is registered (SEL-001). Nothing is
+    /// registered then (SEL-009).
+    fn register(&mut self, source: &dyn Source, interest: Interest) -> io::Result<Key>;
+
+    /// Changes what a registration wants to hear.
+    ///
+    /// # Errors
+    /// `NotFound` for a key that is not registered (SEL-006); what the kernel refuses for a foreign
+    /// source, which is then deregistered (SEL-008).
+    fn set_interest(&mut self, key: Key, interest: Interest) -> io::Result<()>;
+
+    /// Forgets a registration. Call it before the descriptor is closed.
+    ///
+    /// # Errors
+    /// `NotFound` for a key that is not registered (SEL-004). A descriptor that was closed behind
+    /// our back is no error (SEL-005).
+    fn deregister(&mut self, key: Key, source: &dyn Source) -> io::Result<()>;
+
+    /// Waits until something is ready, the time is over or another thread wakes it, and appends
+    /// what is ready to `out`, one event a key.
+    ///
+    /// `None` waits without end; zero only looks. A positive timeout is waited out whole, rounded up
+    /// to what the kernel can tell apart (SEL-012). May return early with nothing (a signal,
+    /// a wake-up): nothing is lost by it.
+    ///
+    /// # Errors
+    /// Only what makes the registry itself unusable.
+    fn select(&mut self, timeout: Option<Duration>, out: &mut Vec<Event>) -> io::Result<()>;
+
+    /// What ends a wait from another thread. All wakers of a selector are the same one.
+    fn waker(&self) -> Arc<dyn Wake>;
+}
+
+/// Ends the wait of a selector, from any thread, also when the selector is gone.
+pub trait Wake: Send + Sync + fmt::Debug {
+    /// The present wait, or else the next one, returns at once. Never blocks, never fails: what the
+    /// kernel refuses here (the selector is gone) needs no waking.
+    fn wake(&self);
+}

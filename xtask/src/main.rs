@@ -1,0 +1,2 @@
+//! What the project checks about itself.
+fn main() {}
