@@ -1,1 +1,15 @@
 //! millrun-loop
+
+mod blocks;
+mod errors;
+mod executor;
+pub mod oneshot;
+mod panic;
+pub mod timers;
+
+pub use blocks::{
+    Block, BlockCounts, BlockPool, BlockSize, LARGE_BLOCK, LARGE_KEPT, SMALL_BLOCK, SMALL_KEPT,
+};
+pub use errors::{ErrorContext, Failure};
+pub use executor::{Completion, Executor, Inline, Job, JobError, ThreadPool, Work};
+pub use panic::{Panic, catch};

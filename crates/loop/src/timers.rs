@@ -1,0 +1,301 @@
+//! When is the next timer due? A queue ordered by (deadline, arming), with O(1) cancel.
+//!
+//! Most timers are timeouts, and most timeouts are cancelled: arming and cancelling must cost next
+//! to nothing, firing may cost a little. So an armed timer passes through up to three places:
+//!
+//! - `fresh`: armed since the queue was last asked for a deadline, in no order. What is cancelled
+//!   here was never sorted.
+//! - `heap`: a few younger timers beside a larger `run`.
+//! - `run`: sorted, the soonest last, so that firing is a `pop`. Built by one sort when the younger
+//!   ones have become as many as it holds: a timer is sorted O(log n) times at most, and a million
+//!   armed at once are sorted once, which reads memory in order, as a large heap does not.
+//!
+//! Items themselves stay in `slots`. Each arming has a number of its own (`seq`), which orders equal
+//! deadlines and tells an entry whose timer is gone from one whose slot was taken by another timer.
+//! Cancelling takes the item out of its slot and leaves the entry; when dead entries outnumber the
+//! live ones they are all swept, so they are never more than about half.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::fmt;
+
+use millrun_selector::Time;
+
+/// Dead entries that are let be, however few the live ones: a sweep has to be worth its call.
+/// asyncio's figure (100) is of the same size (D-13).
+const DEAD_ALLOWED: usize = 64;
+
+/// `run` is built anew from this many younger timers on; below it the heap is as quick.
+const RUN_WORTH: usize = 64;
+
+/// Room that is kept when the queue runs empty: 1024 timers are some tens of KiB, and a loop that
+/// had so many will soon have them again.
+const ROOM_KEPT: usize = 1024;
+
+/// A queue of items by deadline: armed, then either cancelled or popped when due.
+///
+/// Pure: it reads no clock. Items with equal deadlines come out in the order of arming (D-13).
+///
+/// ```
+/// use millrun_loop::timers::TimerQueue;
+/// use millrun_selector::Time;
+///
+/// let mut queue = TimerQueue::new();
+/// let late = queue.arm(Time::from_nanos(20), "late");
+/// queue.arm(Time::from_nanos(10), "soon");
+/// assert_eq!(queue.next_deadline(), Some(Time::from_nanos(10)));
+/// assert_eq!(queue.cancel(late), Some("late"));
+/// let (_, when, item) = queue.pop_due(Time::from_nanos(15)).unwrap();
+/// assert_eq!((when, item), (Time::from_nanos(10), "soon"));
+/// assert!(queue.is_empty());
+/// ```
+pub struct TimerQueue<T> {
+    slots: Vec<Slot<T>>,
+    /// Head of the list of free slots; `NONE` when there is none.
+    free: u32,
+    live: usize,
+    next_seq: u64,
+    fresh: Vec<Entry>,
+    heap: BinaryHeap<Entry>,
+    run: Vec<Entry>,
+}
+
+/// Names one arming: index and generation. A late use finds nothing, never another timer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct TimerId {
+    slot: u32,
+    seq: u64,
+}
+
+enum Slot<T> {
+    Free { next: u32 },
+    Live { seq: u64, item: T },
+}
+
+/// No slot: the end of the free list.
+const NONE: u32 = u32::MAX;
+
+/// What is sorted: three words, and the item stays where it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    when: Time,
+    seq: u64,
+    slot: u32,
+}
+
+impl<T> TimerQueue<T> {
+    /// An empty queue. Allocates nothing.
+    pub const fn new() -> TimerQueue<T> {
+        TimerQueue {
+            slots: Vec::new(),
+            free: NONE,
+            live: 0,
+            next_seq: 0,
+            fresh: Vec::new(),
+            heap: BinaryHeap::new(),
+            run: Vec::new(),
+        }
+    }
+
+    /// Adds a timer. O(1), amortised.
+    ///
+    /// # Panics
+    /// With 2^32 - 1 timers armed at once: 100 GiB before that.
+    pub fn arm(&mut self, when: Time, item: T) -> TimerId {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let slot = self.fill_slot(seq, item);
+        self.live += 1;
+        self.fresh.push(Entry { when, seq, slot });
+        TimerId { slot, seq }
+    }
+
+    /// Takes a timer out, if it has neither fired nor been cancelled. O(1), amortised.
+    pub fn cancel(&mut self, id: TimerId) -> Option<T> {
+        let item = self.empty_slot(id.slot, id.seq)?;
+        if self.fresh.last().is_some_and(|last| last.seq == id.seq) {
+            self.fresh.pop();
+        }
+        self.sweep();
+        Some(item)
+    }
+
+    /// The soonest deadline. Sorts what was armed since it was last asked.
+    pub fn next_deadline(&mut self) -> Option<Time> {
+        self.first().map(|(entry, _)| entry.when)
+    }
+
+    /// Takes out the soonest timer, if its deadline is `now` or before. Call it until it gives `None`.
+    pub fn pop_due(&mut self, now: Time) -> Option<(TimerId, Time, T)> {
+        let (entry, in_run) = self.first()?;
+        if entry.when > now {
+            return None;
+        }
+        if in_run {
+            self.run.pop();
+        } else {
+            self.heap.pop();
+        }
+        let item = self.empty_slot(entry.slot, entry.seq)?;
+        if self.live == 0 {
+            self.sweep();
+        }
+        Some((TimerId { slot: entry.slot, seq: entry.seq }, entry.when, item))
+    }
+
+    /// Empties the queue: all items, in no particular order. Ids given before stay dead.
+    pub fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
+        let slots = std::mem::take(&mut self.slots);
+        let next_seq = self.next_seq;
+        *self = TimerQueue { next_seq, ..TimerQueue::new() };
+        slots.into_iter().filter_map(|slot| match slot {
+            Slot::Live { item, .. } => Some(item),
+            Slot::Free { .. } => None,
+        })
+    }
+
+    /// How many timers are armed.
+    pub const fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Whether no timer is armed.
+    pub const fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// How many entries are kept, those of cancelled timers too: what memory is proportional to. At
+    /// most twice [`len`](Self::len) and a few.
+    pub fn entries(&self) -> usize {
+        self.fresh.len() + self.heap.len() + self.run.len()
+    }
+
+    /// The soonest live entry and whether it is the last of `run` (else it tops the heap).
+    fn first(&mut self) -> Option<(Entry, bool)> {
+        if !self.fresh.is_empty() {
+            self.sort_in();
+        }
+        while self.run.last().is_some_and(|entry| !is_live(&self.slots, entry)) {
+            self.run.pop();
+        }
+        while self.heap.peek().is_some_and(|entry| !is_live(&self.slots, entry)) {
+            self.heap.pop();
+        }
+        match (self.run.last(), self.heap.peek()) {
+            (Some(run), Some(heap)) if heap.key() < run.key() => Some((*heap, false)),
+            (Some(run), _) => Some((*run, true)),
+            (None, heap) => heap.map(|entry| (*entry, false)),
+        }
+    }
+
+    /// Empties `fresh` into the heap, or makes a new run of everything.
+    fn sort_in(&mut self) {
+        let slots = &self.slots;
+        if self.fresh.len() + self.heap.len() <= self.run.len().max(RUN_WORTH) {
+            self.heap.extend(self.fresh.drain(..).filter(|entry| is_live(slots, entry)));
+            return;
+        }
+        self.run.retain(|entry| is_live(slots, entry));
+        self.run.extend(self.heap.drain().filter(|entry| is_live(slots, entry)));
+        self.run.extend(self.fresh.drain(..).filter(|entry| is_live(slots, entry)));
+        self.run.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.key()));
+    }
+
+    /// Drops the dead entries if they outnumber the live ones; gives memory back when the queue
+    /// is far smaller than it was.
+    fn sweep(&mut self) {
+        if self.entries() > 2 * self.live + DEAD_ALLOWED {
+            let slots = &self.slots;
+            self.fresh.retain(|entry| is_live(slots, entry));
+            self.heap.retain(|entry| is_live(slots, entry));
+            self.run.retain(|entry| is_live(slots, entry));
+            shrink(&mut self.fresh);
+            shrink(&mut self.run);
+            if self.heap.capacity() > ROOM_KEPT && self.heap.capacity() / 4 > self.heap.len() {
+                self.heap.shrink_to(self.heap.len() * 2);
+            }
+        }
+        if self.live == 0 && self.slots.len() > ROOM_KEPT {
+            self.slots = Vec::new();
+            self.free = NONE;
+            self.fresh = Vec::new();
+            self.heap = BinaryHeap::new();
+            self.run = Vec::new();
+        }
+    }
+
+    fn fill_slot(&mut self, seq: u64, item: T) -> u32 {
+        let live = Slot::Live { seq, item };
+        if let Some(slot) = self.slots.get_mut(self.free as usize) {
+            let index = self.free;
+            if let Slot::Free { next } = *slot {
+                self.free = next;
+            }
+            *slot = live;
+            return index;
+        }
+        assert!(self.slots.len() < NONE as usize, "2^32 - 1 timers are armed, no more can be");
+        let index = self.slots.len() as u32;
+        self.slots.push(live);
+        index
+    }
+
+    /// Takes the item of arming `seq`, if it is still in its slot.
+    fn empty_slot(&mut self, index: u32, seq: u64) -> Option<T> {
+        let slot = self.slots.get_mut(index as usize)?;
+        if !matches!(slot, Slot::Live { seq: present, .. } if *present == seq) {
+            return None;
+        }
+        let taken = std::mem::replace(slot, Slot::Free { next: self.free });
+        self.free = index;
+        self.live -= 1;
+        match taken {
+            Slot::Live { item, .. } => Some(item),
+            Slot::Free { .. } => None,
+        }
+    }
+}
+
+impl<T> Default for TimerQueue<T> {
+    fn default() -> TimerQueue<T> {
+        TimerQueue::new()
+    }
+}
+
+impl<T> fmt::Debug for TimerQueue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimerQueue")
+            .field("armed", &self.live)
+            .field("entries", &self.entries())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Entry {
+    const fn key(&self) -> (Time, u64) {
+        (self.when, self.seq)
+    }
+}
+
+/// The soonest is the greatest: `BinaryHeap` is a max-heap.
+impl Ord for Entry {
+    fn cmp(&self, other: &Entry) -> Ordering {
+        other.key().cmp(&self.key())
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Entry) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+fn is_live<T>(slots: &[Slot<T>], entry: &Entry) -> bool {
+    matches!(slots.get(entry.slot as usize), Some(Slot::Live { seq, .. }) if *seq == entry.seq)
+}
+
+fn shrink(entries: &mut Vec<Entry>) {
+    if entries.capacity() > ROOM_KEPT && entries.capacity() / 4 > entries.len() {
+        entries.shrink_to(entries.len() * 2);
+    }
+}
