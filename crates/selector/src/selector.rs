@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,38 @@ pub trait Source: fmt::Debug {
 
     /// The cell of an owned source; `None` means foreign.
     fn readiness(&self) -> Option<&Rc<ReadyCell>>;
+
+    /// Nobody else holds a duplicate of the descriptor, so that closing it takes it out of the
+    /// kernel's registry too. False for an adopted descriptor: deregistering it then asks the kernel.
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+}
+
+/// A descriptor that is somebody else's, to be watched as asyncio's `add_reader` does: a foreign
+/// [`Source`].
+#[derive(Clone, Copy, Debug)]
+pub struct Foreign<'fd>(BorrowedFd<'fd>);
+
+impl<'fd> Foreign<'fd> {
+    /// Borrows the descriptor of a socket, a pipe, a terminal, …
+    pub fn new(fd: &'fd (impl AsFd + ?Sized)) -> Foreign<'fd> {
+        Foreign(fd.as_fd())
+    }
+}
+
+impl Source for Foreign<'_> {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0)
+    }
+
+    fn readiness(&self) -> Option<&Rc<ReadyCell>> {
+        None
+    }
+
+    fn is_exclusive(&self) -> bool {
+        false
+    }
 }
 
 /// A registry that answers "what is ready?", level-triggered.

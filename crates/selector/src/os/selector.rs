@@ -1,0 +1,369 @@
+//! [`MioSelector`]: the kernel's registry under the table of `readiness.rs`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Poll, Registry, Token};
+
+use super::readiness::{Link, Table};
+use crate::{Event, Interest, Key, Readiness, ReadyCell, Selector, Source, Wake};
+
+/// How many events one wait takes from the kernel; the rest waits there. As many as tokio takes.
+const EVENTS: usize = 1024;
+
+/// How many bits of mio's token (a `usize`) name the place; the others carry the generation, or as
+/// much of it as fits.
+const INDEX_BITS: u32 = if usize::BITS >= 64 { 32 } else { 20 };
+
+/// The last place that the token has bits for is never given away.
+const MAX_INDEX: usize = (1 << INDEX_BITS) - 1;
+
+/// No key's: it has the last place of all, which is never given away.
+const WAKE: Token = Token(usize::MAX);
+
+/// The kernel refuses to register an open file twice: epoll does, kqueue takes it for a change.
+const REFUSES_TWICE: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// The [`Selector`] over epoll (Linux) and kqueue (macOS, the BSDs).
+///
+/// Owned sources are registered with the kernel once, for both directions: changing their
+/// interest and deregistering them are no system calls (an adopted descriptor, which may have
+/// duplicates, is taken out explicitly). Foreign ones cost one call for each report and each change of
+/// interest.
+///
+/// ```
+/// use millrun_selector::{Interest, MioSelector, Network, OsNetwork, Selector, Socket};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let mut selector = MioSelector::new()?;
+/// let (left, right) = OsNetwork::pair()?;
+/// let key = selector.register(&*right, Interest::READ)?;
+///
+/// left.try_write(b"hello")?;
+/// let mut events = Vec::new();
+/// selector.select(None, &mut events)?;
+/// assert_eq!(events[0].key, key);
+/// assert!(events[0].readiness.is_readable());
+/// # Ok(())
+/// # }
+/// ```
+pub struct MioSelector {
+    poll: Poll,
+    events: Events,
+    waker: Arc<MioWake>,
+    table: Table,
+    /// Which foreign registration is in the kernel's registry for a descriptor's number.
+    foreign: HashMap<RawFd, Key>,
+    /// Foreign ones to be armed anew, if they are still `Reported`.
+    rearm: Vec<Key>,
+    control_calls: u64,
+}
+
+impl MioSelector {
+    /// An empty registry.
+    ///
+    /// # Errors
+    /// What the kernel refuses: two descriptors are needed.
+    pub fn new() -> io::Result<MioSelector> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(MioWake(mio::Waker::new(poll.registry(), WAKE)?));
+        Ok(MioSelector {
+            poll,
+            events: Events::with_capacity(EVENTS),
+            waker,
+            table: Table::default(),
+            foreign: HashMap::new(),
+            rearm: Vec::new(),
+            control_calls: 0,
+        })
+    }
+
+    /// How often the kernel's registry was changed so far (`epoll_ctl`, `kevent`): once for an owned
+    /// source's whole life.
+    pub fn control_calls(&self) -> u64 {
+        self.control_calls
+    }
+
+    fn register_owned(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        cell: &Rc<ReadyCell>,
+        interest: Interest,
+    ) -> io::Result<Key> {
+        let fd = fd.as_raw_fd();
+        let key = self.next_key()?;
+        // A cell that only its socket holds is in no table: the common case needs no look around.
+        let is_claimed = |s: &MioSelector| {
+            s.foreign.contains_key(&fd)
+                || (Rc::strong_count(cell) > 1 && s.table.any(|e| e.shares(cell)))
+        };
+        self.admit(fd, key, Interest::BOTH, is_claimed)?;
+        self.table.insert(key, Some(Rc::clone(cell)), fd, interest, Link::Owned);
+        Ok(key)
+    }
+
+    fn register_foreign(&mut self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<Key> {
+        let fd = fd.as_raw_fd();
+        let key = self.next_key()?;
+        let link = self.admit_foreign(fd, key, interest)?;
+        self.table.insert(key, None, fd, interest, link);
+        Ok(key)
+    }
+
+    fn admit_foreign(&mut self, fd: RawFd, key: Key, interest: Interest) -> io::Result<Link> {
+        if interest.is_none() {
+            return Ok(Link::Parked);
+        }
+        self.admit(fd, key, interest, |s| {
+            s.foreign.contains_key(&fd) || s.table.any(|e| e.link == Link::Owned && e.fd == fd)
+        })?;
+        self.foreign.insert(fd, key);
+        Ok(Link::Armed)
+    }
+
+    /// Puts a descriptor into the kernel's registry under the name `key`.
+    ///
+    /// The kernel is the judge of who holds a number. What it accepts as new replaces a
+    /// foreign registration of that number: its file must have been closed. What it knows already
+    /// is either registered here (`is_claimed`), or is left from an owned source that was
+    /// deregistered and is not closed: then it is given the new name.
+    fn admit(
+        &mut self,
+        fd: RawFd,
+        key: Key,
+        interest: Interest,
+        is_claimed: impl Fn(&MioSelector) -> bool,
+    ) -> io::Result<()> {
+        if !REFUSES_TWICE && is_claimed(self) {
+            return Err(registered(fd));
+        }
+        let (token, wanted) = (token(key), kernel_interest(interest));
+        match self.control(|r| r.register(&mut SourceFd(&fd), token, wanted)) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                if is_claimed(self) {
+                    return Err(registered(fd));
+                }
+                self.control(|r| r.reregister(&mut SourceFd(&fd), token, wanted))?;
+            }
+            result => result?,
+        }
+        if let Some(old) = self.foreign.remove(&fd) {
+            if let Some(entry) = self.table.get_mut(old) {
+                entry.link = Link::Lost;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_foreign_interest(&mut self, key: Key, interest: Interest) -> io::Result<()> {
+        let Some(entry) = self.table.get_mut(key) else { return Err(unknown(key)) };
+        let fd = entry.fd;
+        let was = std::mem::replace(&mut entry.interest, interest);
+        let link = match entry.link {
+            Link::Armed if was == interest => return Ok(()),
+            Link::Armed | Link::Reported if interest.is_none() => {
+                self.foreign.remove(&fd);
+                self.withdraw(fd);
+                Ok(Link::Parked)
+            }
+            Link::Armed | Link::Reported => self.arm(fd, key, interest).map(|()| Link::Armed),
+            Link::Parked => self.admit_foreign(fd, key, interest),
+            Link::Owned | Link::Lost if interest.is_none() => return Ok(()),
+            Link::Owned | Link::Lost => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("descriptor {fd} was closed behind its registration"),
+            )),
+        };
+        match (link, self.table.get_mut(key)) {
+            (Ok(link), Some(entry)) => entry.link = link,
+            (Ok(_), None) => {}
+            (Err(e), _) => {
+                self.forget_foreign(fd, key);
+                self.table.remove(key);
+                return Err(e);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the number's claim away, if it is this key's.
+    fn forget_foreign(&mut self, fd: RawFd, key: Key) {
+        if self.foreign.get(&fd) == Some(&key) {
+            self.foreign.remove(&fd);
+        }
+    }
+
+    /// Makes the kernel report what is ready now and what becomes so.
+    fn arm(&mut self, fd: RawFd, key: Key, interest: Interest) -> io::Result<()> {
+        let wanted = kernel_interest(interest);
+        self.control(|r| r.reregister(&mut SourceFd(&fd), token(key), wanted))
+    }
+
+    /// Takes a descriptor out of the kernel's registry. If it isn't there, it was closed (SEL-005).
+    fn withdraw(&mut self, fd: RawFd) {
+        let _ = self.control(|r| r.deregister(&mut SourceFd(&fd)));
+    }
+
+    /// Arms what was reported, before the next wait. What can't be armed was closed behind our back.
+    fn rearm(&mut self) {
+        for i in 0..self.rearm.len() {
+            let key = self.rearm[i];
+            let Some(entry) = self.table.get(key) else { continue };
+            if entry.link != Link::Reported {
+                continue;
+            }
+            let (fd, interest) = (entry.fd, entry.interest);
+            let link = match self.arm(fd, key, interest) {
+                Ok(()) => Link::Armed,
+                Err(_) => {
+                    self.forget_foreign(fd, key);
+                    Link::Lost
+                }
+            };
+            if let Some(entry) = self.table.get_mut(key) {
+                entry.link = link;
+            }
+        }
+        self.rearm.clear();
+    }
+
+    fn control(&mut self, f: impl FnOnce(&Registry) -> io::Result<()>) -> io::Result<()> {
+        self.control_calls += 1;
+        f(self.poll.registry())
+    }
+
+    fn next_key(&self) -> io::Result<Key> {
+        let key = self.table.next_key().filter(|k| (k.index as usize) < MAX_INDEX);
+        key.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::OutOfMemory, "more registrations than keys can name")
+        })
+    }
+}
+
+impl Selector for MioSelector {
+    fn register(&mut self, source: &dyn Source, interest: Interest) -> io::Result<Key> {
+        let Some(fd) = source.fd() else {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("a source with a descriptor was expected, {source:?} has none"),
+            ));
+        };
+        match source.readiness() {
+            Some(cell) => self.register_owned(fd, cell, interest),
+            None => self.register_foreign(fd, interest),
+        }
+    }
+
+    fn set_interest(&mut self, key: Key, interest: Interest) -> io::Result<()> {
+        match self.table.get(key) {
+            None => Err(unknown(key)),
+            Some(entry) if entry.link == Link::Owned => {
+                self.table.set_interest(key, interest);
+                Ok(())
+            }
+            Some(_) => self.set_foreign_interest(key, interest),
+        }
+    }
+
+    fn deregister(&mut self, key: Key, source: &dyn Source) -> io::Result<()> {
+        let entry = self.table.remove(key).ok_or_else(|| unknown(key))?;
+        match entry.link {
+            Link::Owned => {
+                if let Some(fd) = source.fd().filter(|_| !source.is_exclusive()) {
+                    self.withdraw(fd.as_raw_fd());
+                }
+            }
+            Link::Armed | Link::Reported => {
+                self.forget_foreign(entry.fd, key);
+                self.withdraw(entry.fd);
+            }
+            Link::Parked | Link::Lost => {}
+        }
+        Ok(())
+    }
+
+    fn select(&mut self, timeout: Option<Duration>, out: &mut Vec<Event>) -> io::Result<()> {
+        self.rearm();
+        // What is due already must not wait, and must not starve the others: look, don't wait.
+        let timeout = if self.table.is_any_due() { Some(Duration::ZERO) } else { timeout };
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {
+                for event in &self.events {
+                    // The wake-up's token names no place: there is nothing to report of it.
+                    let place = self.table.key_at(event.token().0 & MAX_INDEX);
+                    if let Some(key) = place.filter(|&key| token(key) == event.token()) {
+                        self.table.edge(key, readiness(event));
+                    }
+                }
+            }
+            // A signal ended the wait. Nothing was taken from the kernel, and what is due stays so.
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+        self.table.report(out, &mut self.rearm);
+        Ok(())
+    }
+
+    fn waker(&self) -> Arc<dyn Wake> {
+        self.waker.clone()
+    }
+}
+
+impl fmt::Debug for MioSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MioSelector")
+            .field("table", &self.table)
+            .field("control_calls", &self.control_calls)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Has a descriptor of its own, so it can be used when the selector is gone.
+#[derive(Debug)]
+struct MioWake(mio::Waker);
+
+impl Wake for MioWake {
+    fn wake(&self) {
+        // It fails when the selector is gone (kqueue): then nobody waits.
+        let _ = self.0.wake();
+    }
+}
+
+/// A key as the kernel keeps it. On 32 bits a part of the generation is cut off; whoever holds a
+/// `Key` is compared whole.
+fn token(key: Key) -> Token {
+    Token(((key.generation as usize) << INDEX_BITS) | key.index as usize)
+}
+
+fn kernel_interest(interest: Interest) -> mio::Interest {
+    match (interest.reads(), interest.writes()) {
+        (true, false) => mio::Interest::READABLE,
+        (false, true) => mio::Interest::WRITABLE,
+        _ => mio::Interest::READABLE | mio::Interest::WRITABLE,
+    }
+}
+
+fn readiness(event: &mio::event::Event) -> Readiness {
+    let told = [
+        (event.is_readable(), Readiness::READABLE),
+        (event.is_writable(), Readiness::WRITABLE),
+        (event.is_read_closed(), Readiness::READ_CLOSED),
+        (event.is_write_closed(), Readiness::WRITE_CLOSED),
+        (event.is_error(), Readiness::ERROR),
+    ];
+    told.into_iter().fold(Readiness::NONE, |all, (is, bit)| if is { all | bit } else { all })
+}
+
+fn unknown(key: Key) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("{key:?} is not registered"))
+}
+
+fn registered(fd: RawFd) -> io::Error {
+    io::Error::new(io::ErrorKind::AlreadyExists, format!("descriptor {fd} is registered already"))
+}

@@ -1,0 +1,154 @@
+//! [`StreamSocket`]: a TCP or Unix stream socket.
+
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use rustix::io::retry_on_intr;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+use socket2::SockRef;
+
+use super::{address, options};
+use crate::{Address, MAX_SLICES, ReadyCell, Socket, SocketOption, SocketOptionName, Source};
+
+/// A short transfer has emptied (or filled) the socket, and the next change raises an edge: true of
+/// epoll and kqueue, the kernels that `readiness.rs` speaks of. Elsewhere only WouldBlock tells.
+const SHORT_IS_EXHAUSTED: bool = cfg!(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "dragonfly",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_vendor = "apple",
+));
+
+/// No SIGPIPE for a peer that is gone. Apple's systems have a socket option instead, set where sockets
+/// are made.
+#[cfg(not(target_vendor = "apple"))]
+const SEND: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const SEND: SendFlags = SendFlags::empty();
+
+/// What a socket is made of: 16 bytes, since ten thousand of them are idle.
+#[derive(Debug)]
+pub(super) struct StreamSocket {
+    cell: Rc<ReadyCell>,
+    fd: OwnedFd,
+    /// It has TCP's options.
+    inet: bool,
+    exclusive: bool,
+}
+
+impl StreamSocket {
+    /// Takes a non-blocking stream socket.
+    pub(super) fn new(fd: OwnedFd, inet: bool, exclusive: bool) -> StreamSocket {
+        StreamSocket { cell: Rc::new(ReadyCell::new()), fd, inet, exclusive }
+    }
+
+    /// Clears what a write has used up, and gives its result.
+    fn written(&self, result: rustix::io::Result<usize>, asked: usize) -> io::Result<usize> {
+        match result {
+            Ok(n) => {
+                if SHORT_IS_EXHAUSTED && n < asked {
+                    self.cell.clear_writable();
+                }
+                Ok(n)
+            }
+            Err(e) => {
+                let e = io::Error::from(e);
+                if e.kind() == io::ErrorKind::WouldBlock {
+                    self.cell.clear_writable();
+                }
+                Err(e)
+            }
+        }
+    }
+}
+
+impl Source for StreamSocket {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.fd.as_fd())
+    }
+
+    fn readiness(&self) -> Option<&Rc<ReadyCell>> {
+        Some(&self.cell)
+    }
+
+    fn is_exclusive(&self) -> bool {
+        self.exclusive
+    }
+}
+
+impl Socket for StreamSocket {
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let asked = buffer.len();
+        if asked == 0 {
+            return Ok(0);
+        }
+        match retry_on_intr(|| rustix::net::recv(&self.fd, &mut *buffer, RecvFlags::empty())) {
+            // The end clears nothing: READ_CLOSED is final, and it may have come without its edge.
+            Ok((0, _)) => Ok(0),
+            Ok((n, _)) => {
+                if SHORT_IS_EXHAUSTED && n < asked {
+                    self.cell.clear_readable();
+                }
+                Ok(n)
+            }
+            Err(e) => {
+                let e = io::Error::from(e);
+                if e.kind() == io::ErrorKind::WouldBlock {
+                    self.cell.clear_readable();
+                }
+                Err(e)
+            }
+        }
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let result = retry_on_intr(|| rustix::net::send(&self.fd, bytes, SEND));
+        self.written(result, bytes.len())
+    }
+
+    fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        if let [one] = pieces {
+            return self.try_write(one);
+        }
+        let pieces = &pieces[..pieces.len().min(MAX_SLICES)];
+        let asked = pieces.iter().map(|p| p.len()).sum();
+        let result = retry_on_intr(|| {
+            rustix::net::sendmsg(&self.fd, pieces, &mut SendAncillaryBuffer::default(), SEND)
+        });
+        self.written(result, asked)
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        let how = match how {
+            Shutdown::Read => rustix::net::Shutdown::Read,
+            Shutdown::Write => rustix::net::Shutdown::Write,
+            Shutdown::Both => rustix::net::Shutdown::Both,
+        };
+        Ok(rustix::net::shutdown(&self.fd, how)?)
+    }
+
+    fn local_addr(&self) -> io::Result<Address> {
+        address::from_kernel(&SockRef::from(&self.fd).local_addr()?)
+    }
+
+    fn peer_addr(&self) -> io::Result<Address> {
+        address::from_kernel(&SockRef::from(&self.fd).peer_addr()?)
+    }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        SockRef::from(&self.fd).take_error()
+    }
+
+    fn set_option(&self, option: SocketOption) -> io::Result<()> {
+        options::set(&SockRef::from(&self.fd), self.inet, option)
+    }
+
+    fn option(&self, name: SocketOptionName) -> io::Result<SocketOption> {
+        options::get(&SockRef::from(&self.fd), self.inet, name)
+    }
+}
