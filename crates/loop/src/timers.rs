@@ -137,9 +137,7 @@ impl<T> TimerQueue<T> {
             self.heap.pop();
         }
         let item = self.empty_slot(entry.slot, entry.seq)?;
-        if self.live == 0 {
-            self.sweep();
-        }
+        self.sweep();
         Some((TimerId { slot: entry.slot, seq: entry.seq }, entry.when, item))
     }
 
