@@ -15,14 +15,17 @@ use crate::{InvalidLimits, Protocol, Watermarks};
 ///
 /// Object-safe and used as `Rc<dyn Transport>`. All methods take `&self` and may be called from
 /// inside any callback of any protocol. Nothing is called back from inside these calls: callbacks come
-/// from the loop. Methods on a transport that is over are harmless no-ops (T-027).
+/// from the loop. Methods on a transport that is over are harmless no-ops (T-027). What a transport of
+/// one's own must bring has no default here; the rest is for sockets and hints.
 pub trait Transport: fmt::Debug {
     /// Takes bytes to send, copying what can't leave now. Small writes of one unit (a callback, one
     /// poll of a task) are gathered and leave together (D-12).
     fn write(&self, data: &[u8]) -> Flow;
 
     /// As [`write`](Transport::write), without a copy: what can't leave now is kept as it is.
-    fn write_bytes(&self, data: Bytes) -> Flow;
+    fn write_bytes(&self, data: Bytes) -> Flow {
+        self.write(&data)
+    }
 
     /// Takes several pieces as one write.
     fn writelines(&self, pieces: &[&[u8]]) -> Flow {
@@ -43,18 +46,24 @@ pub trait Transport: fmt::Debug {
     }
 
     /// Sends what is gathered and buffered as far as the kernel takes it now, inside the call.
-    fn flush(&self);
+    fn flush(&self) {}
 
     /// Stops reading, sends what is buffered, then ends the connection with `connection_lost(None)`.
     /// After the close timeout without progress it ends with `TimedOut` and the number of unsent bytes
     /// ([`CloseTimedOut`]). Idempotent.
     fn close(&self);
 
-    /// As [`close`](Transport::close), and over within `total`, progress or not.
-    fn close_within(&self, total: Duration);
+    /// As [`close`](Transport::close), and over within `total`, progress or not. A transport whose
+    /// close always ends at once need not tell them apart.
+    fn close_within(&self, total: Duration) {
+        let _ = total;
+        self.close();
+    }
 
     /// Sets how long [`close`](Transport::close) waits without progress; 30 s unless told.
-    fn set_close_timeout(&self, without_progress: Duration);
+    fn set_close_timeout(&self, without_progress: Duration) {
+        let _ = without_progress;
+    }
 
     /// Drops what is buffered and ends the connection: `connection_lost(None)` is queued.
     fn abort(&self);
@@ -103,27 +112,40 @@ pub trait Transport: fmt::Debug {
     fn set_write_buffer_limits(&self, limits: Watermarks) -> Result<(), InvalidLimits>;
 
     /// Gathering on (the default) or off: off gives asyncio's way, each write its own send.
-    fn set_gathering(&self, on: bool);
+    /// A hint: what is sent stays the same.
+    fn set_gathering(&self, on: bool) {
+        let _ = on;
+    }
 
     /// The address of this end, also after the connection is over.
     #[doc(alias = "sockname")]
-    fn local_addr(&self) -> Option<Address>;
+    fn local_addr(&self) -> Option<Address> {
+        None
+    }
 
     /// The address of the other end, also after the connection is over.
     #[doc(alias = "peername")]
-    fn peer_addr(&self) -> Option<Address>;
+    fn peer_addr(&self) -> Option<Address> {
+        None
+    }
 
     /// Sets an option of the socket below.
     ///
     /// # Errors
     /// `NotConnected` when the socket is gone, `Unsupported` when there is none below.
-    fn set_option(&self, option: SocketOption) -> io::Result<()>;
+    fn set_option(&self, option: SocketOption) -> io::Result<()> {
+        let _ = option;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// An option of the socket below.
     ///
     /// # Errors
     /// `NotConnected` when the socket is gone, `Unsupported` when there is none below.
-    fn option(&self, name: SocketOptionName) -> io::Result<SocketOption>;
+    fn option(&self, name: SocketOptionName) -> io::Result<SocketOption> {
+        let _ = name;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Extra info of a type that this layer does not know (a peer's certificate, say). Use
     /// [`extra_info`].
