@@ -1,2 +1,52 @@
-//! What the project checks about itself.
-fn main() {}
+//! What the project checks about itself. `cargo xtask help` lists the commands.
+//!
+//! Every rule is a function from text (sources, cargo's metadata, tool output) to the problems in it, and has a
+//! unit test with a made-up text that breaks it: a check that was never seen failing guards nothing.
+
+mod ci;
+mod commands;
+mod gate;
+mod layers;
+mod metadata;
+mod steps;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  test [CRATE...]  all tests; then each layer alone, with its default and with no features
+  layers           no crate depends on a layer above it, nor on a package it did not declare
+  tidy             sizes, reasons, citations, links: what a program can read
+  gate [SHAPE...]  instructions, syscalls, allocations and idle memory against xtask/gate.txt (release build)
+  ci               all of it, with formatting, clippy, docs, cargo-deny, examples and the tour
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", [].as_slice()),
+    };
+    let result = match command {
+        "test" => test::run(rest),
+        "layers" => layers::run(),
+        "tidy" => tidy::run(),
+        "gate" => gate::run(rest),
+        "ci" => ci::run(),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("no such command: {other}\n\n{HELP}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}

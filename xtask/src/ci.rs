@@ -1,0 +1,75 @@
+//! What must hold before a change lands, in the order in which it is cheap to learn.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::commands::{cargo, root, succeed, succeed_within};
+use crate::metadata::{Package, packages};
+use crate::steps::Steps;
+use crate::{gate, layers, test, tidy};
+
+/// The examples end by themselves, the slowest in a few seconds.
+const LONGEST_EXAMPLE: Duration = Duration::from_secs(60);
+/// The tour's small file: some times what both sides may buffer, so that it pauses and resumes.
+const TOUR_BYTES: usize = 3 << 20;
+const TOUR: &str = "tour";
+
+pub(crate) fn run() -> Result<(), String> {
+    let packages = packages()?;
+    let bare: Vec<&Package> =
+        packages.iter().filter(|p| p.published && !p.features.is_empty()).collect();
+    let examples: Vec<&Package> = packages.iter().filter(|p| !p.examples.is_empty()).collect();
+    let mut steps = Steps::new("ci", 11);
+    steps.step("format", || succeed(&mut cargo("fmt --all --check")));
+    steps.step("layers", layers::run);
+    steps.step("tidy", tidy::run);
+    steps.step("deny: licences, bans, sources", || {
+        // Advisories are left out: they need a network, and would fail an unchanged commit.
+        succeed(&mut cargo("deny check licenses bans sources"))
+    });
+    steps.step("clippy", || {
+        let strict = "--workspace --all-targets --all-features --locked -- --deny warnings";
+        succeed(&mut cargo(&format!("clippy {strict}")))
+    });
+    steps.step("clippy, each crate alone with no features", || {
+        bare.iter().try_for_each(|package| {
+            let which = format!("--package {} --no-default-features", package.name);
+            succeed(&mut cargo(&format!("clippy {which} --all-targets -- --deny warnings")))
+        })
+    });
+    steps.step("documentation", || {
+        let mut command = cargo("doc --workspace --no-deps --all-features");
+        succeed(command.env("RUSTDOCFLAGS", "--deny warnings"))
+    });
+    steps.step("tests", || test::run(&[]));
+    steps.step("examples", || examples.iter().try_for_each(|package| run_examples(package)));
+    steps.step("gate", || gate::run(&[]));
+    steps.step("package", || {
+        succeed(&mut cargo("publish --workspace --dry-run --locked --allow-dirty --no-verify"))
+    });
+    steps.finish()
+}
+
+/// Runs each example of a package; the tour in release, on a small file.
+fn run_examples(package: &Package) -> Result<(), String> {
+    let of = format!("--package {}", package.name);
+    succeed(&mut cargo(&format!("build {of} --examples")))?;
+    let mut failures = Vec::new();
+    for example in package.examples.iter().filter(|name| *name != TOUR) {
+        let mut command = cargo(&format!("run --quiet {of} --example {example}"));
+        failures.extend(succeed_within(&mut command, LONGEST_EXAMPLE).err());
+    }
+    if package.examples.iter().any(|name| name == TOUR) {
+        failures.extend(run_tour(&of).err());
+    }
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
+}
+
+fn run_tour(of: &str) -> Result<(), String> {
+    let file = root().join("target").join("tour-small-file");
+    let bytes: Vec<u8> = (0..TOUR_BYTES).map(|index| (index * 31 % 251) as u8).collect();
+    fs::write(&file, bytes).map_err(|error| format!("{}: {error}", file.display()))?;
+    succeed(&mut cargo(&format!("build --release {of} --example {TOUR}")))?;
+    let mut command = cargo(&format!("run --release --quiet {of} --example {TOUR} --"));
+    succeed_within(command.arg(&file), LONGEST_EXAMPLE)
+}
