@@ -22,6 +22,13 @@ pub trait Network: fmt::Debug {
     /// # Errors
     /// What the kernel refuses.
     fn listen(&self, at: &Address, options: &ListenOptions) -> io::Result<Box<dyn Listener>>;
+
+    /// Listening on [`Address::Unix`] makes a file of this machine's file system, which stays when the
+    /// listener is closed: whoever listens has to clean it up. False for a network that has none of
+    /// this machine's files, so that a simulation never removes one.
+    fn has_files(&self) -> bool {
+        false
+    }
 }
 
 /// How to connect.

@@ -115,6 +115,10 @@ impl Network for OsNetwork {
         socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
         Ok(Box::new(SocketListener::new(socket.into(), inet, true)))
     }
+
+    fn has_files(&self) -> bool {
+        true
+    }
 }
 
 /// A non-blocking stream socket of an address's family; TCP_NODELAY is set on one of TCP.
