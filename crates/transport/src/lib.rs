@@ -1,6 +1,9 @@
 //! millrun-transport
-mod pressure;
+pub mod buffer;
+pub mod lifecycle;
+pub mod pressure;
 mod protocol;
+pub mod slot;
 mod transport;
 
 pub use pressure::{InvalidLimits, Watermarks};

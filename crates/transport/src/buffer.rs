@@ -1,0 +1,266 @@
+//! What was accepted and has not left yet? [`WriteBuffer`]: owned chunks, one counter.
+//!
+//! Small writes are copied together into one block (*gathered*), so that they leave in one send; large
+//! ones are kept as the [`Bytes`] that they came in. An empty buffer owns nothing, and one that only
+//! gathers holds one block of the loop's pool: a connection that answers small messages never
+//! allocates here.
+//!
+//! It does no I/O: its owner sends [`chunks`](WriteBuffer::chunks) and tells
+//! [`consume`](WriteBuffer::consume) how much left.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes};
+use millrun_loop::{Block, BlockPool, BlockSize, LARGE_BLOCK, SMALL_BLOCK};
+
+/// Bytes on their way out, in order.
+///
+/// ```
+/// use millrun_loop::BlockPool;
+/// use millrun_transport::buffer::WriteBuffer;
+/// let pool = BlockPool::new();
+/// let mut buffer = WriteBuffer::new();
+/// buffer.gather(b"one, ", &pool);
+/// buffer.gather(b"two", &pool);
+/// assert_eq!(buffer.single(), Some(&b"one, two"[..])); // one piece, one send
+/// buffer.consume(5, &pool);
+/// assert_eq!((buffer.len(), buffer.single()), (3, Some(&b"two"[..])));
+/// ```
+#[derive(Default)]
+pub struct WriteBuffer {
+    /// Unsent bytes: the sum of all chunks. Only pushing and consuming change it.
+    len: usize,
+    /// What came before the tail; never empty and never holding an empty chunk.
+    older: Option<Box<VecDeque<Chunk>>>,
+    /// The block that small writes are gathered in; there only while it holds unsent bytes.
+    tail: Option<Block>,
+    /// The unsent bytes of the tail.
+    start: u32,
+    end: u32,
+}
+
+enum Chunk {
+    /// A gather block that is full, or was overtaken by a large chunk.
+    Gathered { block: Block, start: u32, end: u32 },
+    /// Bytes as they were given.
+    Given(Bytes),
+}
+
+impl WriteBuffer {
+    /// An empty buffer. Allocates nothing.
+    pub const fn new() -> WriteBuffer {
+        WriteBuffer { len: 0, older: None, tail: None, start: 0, end: 0 }
+    }
+
+    /// Copies bytes behind what is there, into a block of the pool. The first 4 KiB take a small one, more
+    /// take a large one.
+    pub fn gather(&mut self, mut data: &[u8], pool: &BlockPool) {
+        if data.len() > LARGE_BLOCK {
+            return self.push(Bytes::copy_from_slice(data));
+        }
+        self.len += data.len();
+        while !data.is_empty() {
+            let room = self.room_for(data.len(), pool);
+            let (now, later) = data.split_at(data.len().min(room.len()));
+            room[..now.len()].copy_from_slice(now);
+            self.end += position(now.len());
+            data = later;
+        }
+    }
+
+    /// Keeps bytes behind what is there, without a copy.
+    pub fn push(&mut self, data: Bytes) {
+        if data.is_empty() {
+            return;
+        }
+        self.len += data.len();
+        self.retire_tail();
+        self.older().push_back(Chunk::Given(data));
+    }
+
+    /// Takes all of another buffer behind what is there, without a copy.
+    pub fn append(&mut self, mut newer: WriteBuffer) {
+        if self.is_empty() {
+            *self = newer;
+            return;
+        }
+        newer.retire_tail();
+        if let Some(mut chunks) = newer.older {
+            self.len += newer.len;
+            self.retire_tail();
+            self.older().append(&mut chunks);
+        }
+    }
+
+    /// The first `n` bytes have left; emptied blocks go back to the pool. More than there are empties it.
+    pub fn consume(&mut self, n: usize, pool: &BlockPool) {
+        let mut n = n.min(self.len);
+        self.len -= n;
+        if let Some(chunks) = &mut self.older {
+            while let Some(chunk) = chunks.front_mut() {
+                let here = chunk.as_slice().len();
+                if n < here {
+                    chunk.advance(n);
+                    return;
+                }
+                n -= here;
+                if let Some(Chunk::Gathered { block, .. }) = chunks.pop_front() {
+                    pool.give(block);
+                }
+            }
+            self.older = None;
+        }
+        self.start += position(n);
+        if self.start == self.end {
+            self.drop_tail(pool);
+        }
+    }
+
+    /// Drops everything and says how many bytes that were.
+    pub fn clear(&mut self, pool: &BlockPool) -> usize {
+        let unsent = self.len;
+        self.consume(unsent, pool);
+        unsent
+    }
+
+    /// Moves what is left of a mostly empty large block into memory of its size: for a buffer that
+    /// has to wait, so that what it holds stays near what it counts.
+    pub fn shrink(&mut self, pool: &BlockPool) {
+        let Some(block) = &self.tail else { return };
+        let left = &block[self.start as usize..self.end as usize];
+        if block.size() == BlockSize::Small || left.len() > LARGE_BLOCK / 2 {
+            return;
+        }
+        if left.len() <= SMALL_BLOCK {
+            let mut small = pool.take(BlockSize::Small);
+            small[..left.len()].copy_from_slice(left);
+            let end = position(left.len());
+            self.drop_tail(pool);
+            (self.tail, self.end) = (Some(small), end);
+        } else {
+            let exact = Bytes::copy_from_slice(left);
+            self.drop_tail(pool);
+            self.older().push_back(Chunk::Given(exact));
+        }
+    }
+
+    /// Unsent bytes.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Nothing is unsent.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The pieces in order; none of them is empty.
+    pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
+        self.older.iter().flat_map(|chunks| chunks.iter()).map(Chunk::as_slice).chain(self.tail())
+    }
+
+    /// How many pieces there are.
+    pub fn pieces(&self) -> usize {
+        self.older.as_ref().map_or(0, |chunks| chunks.len()) + usize::from(self.tail.is_some())
+    }
+
+    /// The only piece, if there is exactly one: no array of slices is needed to send it.
+    pub fn single(&self) -> Option<&[u8]> {
+        match &self.older {
+            None => self.tail(),
+            Some(chunks) if chunks.len() == 1 && self.tail.is_none() => {
+                chunks.front().map(Chunk::as_slice)
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Fills `slices` with the first pieces and says how many it filled.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut filled = 0;
+        for (slice, chunk) in slices.iter_mut().zip(self.chunks()) {
+            *slice = IoSlice::new(chunk);
+            filled += 1;
+        }
+        filled
+    }
+
+    fn tail(&self) -> Option<&[u8]> {
+        self.tail.as_ref().map(|block| &block[self.start as usize..self.end as usize])
+    }
+
+    /// Free memory behind the tail, never empty.
+    fn room_for(&mut self, wanted: usize, pool: &BlockPool) -> &mut [u8] {
+        let used = self.end as usize;
+        match &mut self.tail {
+            Some(block) if used + wanted <= block.len() => {}
+            Some(block) if block.size() == BlockSize::Small => {
+                // A full small block earns a large one, in which all of it is one piece again.
+                let mut large = pool.take(BlockSize::Large);
+                large[..used].copy_from_slice(&block[..used]);
+                pool.give(std::mem::replace(block, large));
+            }
+            Some(block) if used < block.len() => {}
+            other => {
+                let size = if wanted > SMALL_BLOCK { BlockSize::Large } else { BlockSize::Small };
+                let full = other.replace(pool.take(size));
+                let (start, end) = (self.start, self.end);
+                (self.start, self.end) = (0, 0);
+                if let Some(block) = full {
+                    self.older().push_back(Chunk::Gathered { block, start, end });
+                }
+            }
+        }
+        let used = self.end as usize;
+        self.tail.as_mut().map_or(&mut [], |block| &mut block[used..])
+    }
+
+    fn retire_tail(&mut self) {
+        if let Some(block) = self.tail.take() {
+            let chunk = Chunk::Gathered { block, start: self.start, end: self.end };
+            (self.start, self.end) = (0, 0);
+            self.older().push_back(chunk);
+        }
+    }
+
+    fn drop_tail(&mut self, pool: &BlockPool) {
+        (self.start, self.end) = (0, 0);
+        if let Some(block) = self.tail.take() {
+            pool.give(block);
+        }
+    }
+
+    fn older(&mut self) -> &mut VecDeque<Chunk> {
+        self.older.get_or_insert_default()
+    }
+}
+
+impl fmt::Debug for WriteBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WriteBuffer({} bytes in {} pieces)", self.len, self.pieces())
+    }
+}
+
+impl Chunk {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Chunk::Gathered { block, start, end } => &block[*start as usize..*end as usize],
+            Chunk::Given(bytes) => bytes,
+        }
+    }
+
+    fn advance(&mut self, n: usize) {
+        match self {
+            Chunk::Gathered { start, .. } => *start += position(n),
+            Chunk::Given(bytes) => bytes.advance(n),
+        }
+    }
+}
+
+/// A place in a block, or a length: at most [`LARGE_BLOCK`], so it fits.
+fn position(n: usize) -> u32 {
+    debug_assert!(n <= LARGE_BLOCK, "expected a place in a block, got {n}");
+    n as u32
+}
