@@ -1,0 +1,292 @@
+//! The simulated kernel: all sockets, and the dice. Calls go through [`Kernel`]; the state is in [`Tables`].
+//!
+//! A rule of a link is foreign code, so it is never called while the tables are borrowed: what an
+//! operation sends is put into `outbox`, and [`Kernel::settle`] carries it from there.
+
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millrun_selector::{Address, Clock, Readiness, ReadyCell, Time};
+
+use crate::clock::SimClock;
+use crate::endpoint::{Buffers, Endpoint, Id, Kind, Owner, State};
+use crate::link::{Packet, Rule};
+use crate::listener::Listening;
+use crate::record::Log;
+use crate::resolver::SimResolver;
+use crate::selector::Registry;
+use crate::wire::{Flight, Outgoing};
+use crate::{Call, Counters, Failure, Fault, Faults, Injected, Rng};
+
+pub(crate) struct Kernel {
+    pub(crate) seed: u64,
+    pub(crate) clock: Rc<SimClock>,
+    pub(crate) resolver: Arc<SimResolver>,
+    pub(crate) faults: Cell<Faults>,
+    pub(crate) rules: RefCell<Rc<[Rc<dyn Rule>]>>,
+    /// A select with nothing to do waits for other threads, in real time.
+    pub(crate) external_wakes: Cell<bool>,
+    /// Somebody else moves the clock.
+    pub(crate) driven: Cell<bool>,
+    rng: Cell<Rng>,
+    pub(crate) tables: RefCell<Tables>,
+}
+
+/// All that sockets share. Borrowed for the length of one operation, never across foreign code.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    pub(crate) endpoints: BTreeMap<Id, Endpoint>,
+    pub(crate) listeners: BTreeMap<Id, Listening>,
+    /// Whose cell is it? By address of the cell, for as long as the socket lives.
+    pub(crate) by_cell: BTreeMap<usize, Id>,
+    /// Registry and place of each registered socket.
+    pub(crate) watches: BTreeMap<Id, (u32, u32)>,
+    pub(crate) registries: Vec<Option<Registry>>,
+    /// On the way, by arrival.
+    pub(crate) wire: BinaryHeap<Reverse<Flight>>,
+    pub(crate) launched: u64,
+    pub(crate) outbox: VecDeque<Outgoing>,
+    /// How many sockets hold each port.
+    pub(crate) ports: BTreeMap<u16, usize>,
+    pub(crate) next_port: u16,
+    pub(crate) buffers: Buffers,
+    pub(crate) fd_limit: usize,
+    pub(crate) fail_next: Vec<(Call, Failure)>,
+    pub(crate) injected: Vec<Injected>,
+    pub(crate) counters: Counters,
+    /// The calls of each scripted socket; kept when it is closed.
+    pub(crate) logs: BTreeMap<Id, Log>,
+    next_id: Id,
+}
+
+impl Kernel {
+    pub(crate) fn new(seed: u64) -> Kernel {
+        Kernel {
+            seed,
+            clock: Rc::new(SimClock::default()),
+            resolver: Arc::new(SimResolver::new()),
+            faults: Cell::new(Faults::NONE),
+            rules: RefCell::new(Rc::new([])),
+            external_wakes: Cell::new(false),
+            driven: Cell::new(false),
+            rng: Cell::new(Rng::new(seed)),
+            tables: RefCell::new(Tables {
+                endpoints: BTreeMap::new(),
+                listeners: BTreeMap::new(),
+                by_cell: BTreeMap::new(),
+                watches: BTreeMap::new(),
+                registries: Vec::new(),
+                wire: BinaryHeap::new(),
+                launched: 0,
+                outbox: VecDeque::new(),
+                ports: BTreeMap::new(),
+                next_port: FIRST_EPHEMERAL,
+                buffers: Buffers::DEFAULT,
+                fd_limit: usize::MAX,
+                fail_next: Vec::new(),
+                injected: Vec::new(),
+                counters: Counters::default(),
+                logs: BTreeMap::new(),
+                next_id: 1,
+            }),
+        }
+    }
+
+    /// Draws from the run's one source of chance. `draw` may be foreign: no borrow is held.
+    pub(crate) fn dice<R>(&self, draw: impl FnOnce(&mut Rng) -> R) -> R {
+        let mut rng = self.rng.get();
+        let result = draw(&mut rng);
+        self.rng.set(rng);
+        result
+    }
+
+    /// Sends what waits to be sent and lets arrive what is due, until nothing is.
+    pub(crate) fn settle(&self) {
+        loop {
+            let next = self.tables.borrow_mut().outbox.pop_front();
+            if let Some(outgoing) = next {
+                let now = self.clock.now();
+                let due = now + self.delay(&outgoing, now);
+                self.tables.borrow_mut().launch(due, outgoing);
+            } else if !self.tables.borrow_mut().arrive(self.clock.now()) {
+                return;
+            }
+        }
+    }
+
+    fn delay(&self, outgoing: &Outgoing, now: Time) -> Duration {
+        let rules = Rc::clone(&self.rules.borrow());
+        if rules.is_empty() || outgoing.from.is_unix() {
+            return outgoing.wait;
+        }
+        let packet = Packet {
+            from: &outgoing.from,
+            to: &outgoing.to,
+            kind: outgoing.payload.kind(),
+            bytes: outgoing.payload.bytes(),
+            sent: now,
+        };
+        rules.iter().fold(outgoing.wait, |sum, rule| {
+            sum.saturating_add(self.dice(|rng| rule.delay(&packet, rng)))
+        })
+    }
+
+    /// When something will next arrive.
+    pub(crate) fn next_event(&self) -> Option<Time> {
+        self.tables.borrow().wire.peek().map(|flight| flight.0.due)
+    }
+
+    /// Moves the clock to `moment`, stopping at everything that arrives until then.
+    pub(crate) fn advance_to(&self, moment: Time) {
+        self.settle();
+        while let Some(due) = self.next_event().filter(|due| *due <= moment) {
+            self.clock.advance_to(due);
+            self.settle();
+        }
+        self.clock.advance_to(moment);
+    }
+
+    /// A fault that the test asked for, for a call that has no socket of its own yet.
+    pub(crate) fn ordered_failure(&self, call: Call, socket: Option<Id>) -> Option<Failure> {
+        let mut tables = self.tables.borrow_mut();
+        let place = tables.fail_next.iter().position(|(c, _)| *c == call)?;
+        let (_, failure) = tables.fail_next.remove(place);
+        tables.injected.push(Injected {
+            at: self.clock.now(),
+            call,
+            socket,
+            fault: Fault::Error(failure),
+        });
+        Some(failure)
+    }
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kernel")
+            .field("seed", &self.seed)
+            .field("now", &self.clock.now())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tables {
+    pub(crate) fn new_id(&mut self) -> Id {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
+    /// Adds an end. One that a program holds can be found by its cell.
+    pub(crate) fn insert(&mut self, endpoint: Endpoint) -> Id {
+        let id = self.new_id();
+        if endpoint.owner != Owner::Script {
+            self.by_cell.insert(address_of(&endpoint.cell), id);
+        }
+        self.endpoints.insert(id, endpoint);
+        id
+    }
+
+    /// Two ends that are connected.
+    pub(crate) fn insert_pair(
+        &mut self,
+        kind: Kind,
+        owners: [Owner; 2],
+        addresses: [Address; 2],
+    ) -> (Id, Id) {
+        let [here, there] = addresses;
+        let mut a = Endpoint::new(kind, owners[0], State::Connected, self.buffers);
+        (a.local, a.remote) = (here.clone(), there.clone());
+        let mut b = Endpoint::new(kind, owners[1], State::Connected, self.buffers);
+        (b.local, b.remote) = (there, here);
+        for end in [&mut a, &mut b] {
+            end.no_delay = kind == Kind::Tcp;
+        }
+        let (a, b) = (self.insert(a), self.insert(b));
+        if let Some(end) = self.endpoints.get_mut(&a) {
+            end.peer = Some(b);
+        }
+        if let Some(end) = self.endpoints.get_mut(&b) {
+            end.peer = Some(a);
+        }
+        (a, b)
+    }
+
+    /// How many descriptors the program holds.
+    pub(crate) fn descriptors(&self) -> usize {
+        let held = |e: &&Endpoint| e.owner == Owner::Descriptor;
+        self.endpoints.values().filter(held).count() + self.listeners.len()
+    }
+
+    /// # Errors
+    /// EMFILE when the budget is used up.
+    pub(crate) fn check_descriptors(&self) -> io::Result<()> {
+        if self.descriptors() >= self.fd_limit { Err(Failure::EMFILE.into()) } else { Ok(()) }
+    }
+
+    /// What epoll would report of a socket; nothing of one that is gone.
+    pub(crate) fn poll(&self, id: Id) -> Readiness {
+        match (self.endpoints.get(&id), self.listeners.get(&id)) {
+            (Some(endpoint), _) => endpoint.poll(),
+            (None, Some(listening)) => listening.poll(),
+            (None, None) => Readiness::NONE,
+        }
+    }
+
+    /// Something changed at a socket: its selector looks at it in the next select.
+    pub(crate) fn edge(&mut self, id: Id) {
+        if let Some((registry, index)) = self.watches.get(&id) {
+            if let Some(Some(registry)) = self.registries.get_mut(*registry as usize) {
+                registry.edge(*index);
+            }
+        }
+    }
+
+    /// A descriptor was closed: nobody finds it any more.
+    pub(crate) fn forget(&mut self, id: Id, cell: &Rc<ReadyCell>) {
+        self.by_cell.remove(&address_of(cell));
+        self.watches.remove(&id);
+    }
+
+    /// A port that nobody has.
+    ///
+    /// # Errors
+    /// EADDRNOTAVAIL when all are taken.
+    pub(crate) fn free_port(&mut self) -> io::Result<u16> {
+        for _ in FIRST_EPHEMERAL..=u16::MAX {
+            let port = self.next_port;
+            self.next_port = port.checked_add(1).unwrap_or(FIRST_EPHEMERAL);
+            if !self.ports.contains_key(&port) {
+                return Ok(port);
+            }
+        }
+        Err(Failure::EADDRNOTAVAIL.into())
+    }
+
+    pub(crate) fn hold_port(&mut self, port: u16) {
+        *self.ports.entry(port).or_default() += 1;
+    }
+
+    pub(crate) fn release_port(&mut self, port: u16) {
+        if let Some(holders) = self.ports.get_mut(&port) {
+            *holders -= 1;
+            if *holders == 0 {
+                self.ports.remove(&port);
+            }
+        }
+    }
+}
+
+/// The identity of a cell.
+pub(crate) fn address_of(cell: &Rc<ReadyCell>) -> usize {
+    Rc::as_ptr(cell).addr()
+}
+
+/// The first port that the kernel hands out by itself: IANA's dynamic range.
+const FIRST_EPHEMERAL: u16 = 49_152;

@@ -1,0 +1,385 @@
+//! [`SimSelector`]: a selector that never sleeps.
+//!
+//! As under epoll an edge only marks a socket; what it is ready for is asked when `select` looks at the
+//! marked ones, and set in their cells. Between two edges the cells are what is believed.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::rc::Rc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use millrun_selector::{Clock, Event, Interest, Key, ReadyCell, Selector, Source, Time, Wake};
+
+use crate::endpoint::Id;
+use crate::kernel::{Kernel, Tables, address_of};
+use crate::{Call, Failure};
+
+/// The registrations of one selector.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// The places where an edge came.
+    marked: VecDeque<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    tenant: Option<Registration>,
+}
+
+#[derive(Debug)]
+struct Registration {
+    cell: Rc<ReadyCell>,
+    /// `None`: a source of the test's own, which sets its cell itself.
+    socket: Option<Id>,
+    interest: Interest,
+    marked: bool,
+}
+
+impl Registry {
+    /// A socket at this place has changed.
+    pub(crate) fn edge(&mut self, index: u32) {
+        let tenant = self.slots.get_mut(index as usize).and_then(|slot| slot.tenant.as_mut());
+        if let Some(tenant) = tenant.filter(|t| !t.marked) {
+            tenant.marked = true;
+            self.marked.push_back(index);
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    fn add(&mut self, registration: Registration) -> Key {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            // 2^32 registrations need more memory than there is.
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        let slot = &mut self.slots[index as usize];
+        slot.tenant = Some(registration);
+        Key { index, generation: slot.generation }
+    }
+
+    fn tenant(&mut self, key: Key) -> io::Result<&mut Registration> {
+        self.slots
+            .get_mut(key.index as usize)
+            .filter(|slot| slot.generation == key.generation)
+            .and_then(|slot| slot.tenant.as_mut())
+            .ok_or_else(|| unknown(key))
+    }
+
+    fn remove(&mut self, key: Key) -> io::Result<Registration> {
+        self.tenant(key)?;
+        let slot = &mut self.slots[key.index as usize];
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(key.index);
+        slot.tenant.take().ok_or_else(|| unknown(key))
+    }
+
+    fn holds(&self, cell: &Rc<ReadyCell>) -> bool {
+        self.tenants().any(|(_, tenant)| Rc::ptr_eq(&tenant.cell, cell))
+    }
+
+    fn tenants(&self) -> impl Iterator<Item = (Key, &Registration)> {
+        self.slots.iter().zip(0..).filter_map(|(slot, index)| {
+            let key = Key { index, generation: slot.generation };
+            slot.tenant.as_ref().map(|tenant| (key, tenant))
+        })
+    }
+}
+
+fn unknown(key: Key) -> io::Error {
+    io::Error::new(ErrorKind::NotFound, format!("{key:?} is not registered"))
+}
+
+/// The selector of a simulation.
+pub(crate) struct SimSelector {
+    kernel: Rc<Kernel>,
+    /// Its place in the kernel's list.
+    number: u32,
+    waker: Arc<SimWaker>,
+}
+
+impl SimSelector {
+    pub(crate) fn new(kernel: &Rc<Kernel>) -> SimSelector {
+        let mut tables = kernel.tables.borrow_mut();
+        tables.registries.push(Some(Registry::default()));
+        let number = u32::try_from(tables.registries.len() - 1).unwrap_or(u32::MAX);
+        drop(tables);
+        SimSelector { kernel: Rc::clone(kernel), number, waker: Arc::new(SimWaker::default()) }
+    }
+
+    fn registry<R>(&self, f: impl FnOnce(&mut Registry) -> io::Result<R>) -> io::Result<R> {
+        self.kernel.tables.borrow_mut().registry(self.number, f)
+    }
+
+    /// Asks the marked sockets, then reports whoever is ready and wanted.
+    fn collect(&self, out: &mut Vec<Event>) -> io::Result<()> {
+        let mut tables = self.kernel.tables.borrow_mut();
+        while let Some((cell, socket)) = tables.registry(self.number, |r| Ok(r.next_marked()))? {
+            if let Some(socket) = socket {
+                cell.set(tables.poll(socket));
+            }
+        }
+        tables.registry(self.number, |registry| {
+            out.extend(registry.tenants().filter_map(|(key, tenant)| {
+                let readiness = tenant.cell.get().wanted(tenant.interest);
+                (!readiness.is_none()).then_some(Event { key, readiness })
+            }));
+            Ok(())
+        })
+    }
+
+    /// Moves the clock to the next thing that happens. False when the wait is over with it.
+    fn pass_time(&self, deadline: Option<Time>) -> io::Result<bool> {
+        let kernel = &self.kernel;
+        match (kernel.next_event(), deadline) {
+            (Some(event), Some(deadline)) if event > deadline => kernel.advance_to(deadline),
+            (Some(event), _) => kernel.advance_to(event),
+            (None, Some(deadline)) => kernel.advance_to(deadline),
+            (None, None) if kernel.external_wakes.get() => {
+                if !self.waker.wait(LONGEST_REAL_WAIT) {
+                    return Err(self.deadlock());
+                }
+                return Ok(false);
+            }
+            (None, None) => return Err(self.deadlock()),
+        }
+        Ok(deadline.is_none_or(|deadline| kernel.clock.now() < deadline))
+    }
+
+    fn deadlock(&self) -> io::Error {
+        let tables = self.kernel.tables.borrow();
+        let registry = tables.registries.get(self.number as usize).and_then(Option::as_ref);
+        let waiting = registry.into_iter().flat_map(Registry::tenants);
+        let waiting = waiting.map(|(key, tenant)| tables.describe(key, tenant)).collect();
+        let deadlock = Deadlock { at: self.kernel.clock.now(), seed: self.kernel.seed, waiting };
+        io::Error::new(ErrorKind::Deadlock, deadlock)
+    }
+}
+
+impl Registry {
+    fn next_marked(&mut self) -> Option<(Rc<ReadyCell>, Option<Id>)> {
+        while let Some(index) = self.marked.pop_front() {
+            let slot = self.slots.get_mut(index as usize);
+            if let Some(tenant) = slot.and_then(|slot| slot.tenant.as_mut()).filter(|t| t.marked) {
+                tenant.marked = false;
+                return Some((Rc::clone(&tenant.cell), tenant.socket));
+            }
+        }
+        None
+    }
+}
+
+impl Tables {
+    fn registry<R>(
+        &mut self,
+        number: u32,
+        f: impl FnOnce(&mut Registry) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let registry = self.registries.get_mut(number as usize).and_then(Option::as_mut);
+        // The entry lives as long as the selector.
+        f(registry.ok_or(Failure::EINVAL)?)
+    }
+
+    /// One line of a deadlock's report.
+    fn describe(&self, key: Key, tenant: &Registration) -> String {
+        let Key { index, generation } = key;
+        let wants = tenant.interest;
+        let place = format!("registration {index}.{generation}, interest {wants:?}:");
+        let Some(id) = tenant.socket else { return format!("{place} a source of its own") };
+        if let Some(end) = self.endpoints.get(&id) {
+            let (local, remote, state) = (&end.local, &end.remote, end.state);
+            return format!("{place} socket {id}, {local} to {remote}, {state:?}");
+        }
+        match self.listeners.get(&id) {
+            Some(l) => format!("{place} listener {id} at {}", l.address),
+            None => format!("{place} socket {id}, which was closed while registered"),
+        }
+    }
+}
+
+impl Selector for SimSelector {
+    fn register(&mut self, source: &dyn Source, interest: Interest) -> io::Result<Key> {
+        let Some(cell) = source.readiness().filter(|_| source.fd().is_none()) else {
+            return Err(io::Error::new(
+                ErrorKind::Unsupported,
+                ForeignSource(format!("{source:?}")),
+            ));
+        };
+        let socket = self.kernel.tables.borrow().by_cell.get(&address_of(cell)).copied();
+        if let Some(failure) = self.kernel.ordered_failure(Call::Register, socket) {
+            return Err(failure.into());
+        }
+        let mut tables = self.kernel.tables.borrow_mut();
+        let known = socket.is_some_and(|socket| tables.watches.contains_key(&socket));
+        let cell = Rc::clone(cell);
+        let key = tables.registry(self.number, |registry| {
+            if known || (socket.is_none() && registry.holds(&cell)) {
+                let what = format!("{source:?} is already registered");
+                return Err(io::Error::new(ErrorKind::AlreadyExists, what));
+            }
+            Ok(registry.add(Registration { cell, socket, interest, marked: false }))
+        })?;
+        if let Some(socket) = socket {
+            // A new registration is looked at once, as epoll does.
+            tables.watches.insert(socket, (self.number, key.index));
+            tables.edge(socket);
+        }
+        tables.counters.registers += 1;
+        Ok(key)
+    }
+
+    fn set_interest(&mut self, key: Key, interest: Interest) -> io::Result<()> {
+        self.registry(|registry| {
+            registry.tenant(key)?.interest = interest;
+            Ok(())
+        })
+    }
+
+    fn deregister(&mut self, key: Key, source: &dyn Source) -> io::Result<()> {
+        let mut tables = self.kernel.tables.borrow_mut();
+        let removed = tables.registry(self.number, |registry| {
+            let tenant = registry.tenant(key)?;
+            if !source.readiness().is_some_and(|cell| Rc::ptr_eq(cell, &tenant.cell)) {
+                let what = format!("{key:?} belongs to another source than {source:?}");
+                return Err(io::Error::new(ErrorKind::InvalidInput, what));
+            }
+            registry.remove(key)
+        })?;
+        if let Some(socket) = removed.socket {
+            tables.watches.remove(&socket);
+        }
+        tables.counters.deregisters += 1;
+        Ok(())
+    }
+
+    fn select(&mut self, timeout: Option<Duration>, out: &mut Vec<Event>) -> io::Result<()> {
+        self.kernel.tables.borrow_mut().counters.selects += 1;
+        self.kernel.settle();
+        let deadline = timeout.map(|timeout| self.kernel.clock.now() + timeout);
+        let before = out.len();
+        loop {
+            self.collect(out)?;
+            let woken = self.waker.take();
+            let looks_only = timeout == Some(Duration::ZERO) || self.kernel.driven.get();
+            if out.len() > before || woken || looks_only {
+                return Ok(());
+            }
+            if !self.pass_time(deadline)? {
+                return self.collect(out);
+            }
+        }
+    }
+
+    fn waker(&self) -> Arc<dyn Wake> {
+        Arc::clone(&self.waker) as Arc<dyn Wake>
+    }
+}
+
+impl fmt::Debug for SimSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tables = self.kernel.tables.borrow();
+        let registry = tables.registries.get(self.number as usize).and_then(Option::as_ref);
+        f.debug_struct("SimSelector")
+            .field("seed", &self.kernel.seed)
+            .field("registrations", &registry.map_or(0, Registry::len))
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for SimSelector {
+    fn drop(&mut self) {
+        let mut tables = self.kernel.tables.borrow_mut();
+        let number = self.number;
+        tables.watches.retain(|_, (registry, _)| *registry != number);
+        if let Some(place) = tables.registries.get_mut(number as usize) {
+            *place = None;
+        }
+    }
+}
+
+/// Ends a select from any thread.
+#[derive(Debug, Default)]
+pub(crate) struct SimWaker {
+    woken: Mutex<bool>,
+    bell: Condvar,
+}
+
+impl SimWaker {
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Was it woken since the last time?
+    fn take(&self) -> bool {
+        std::mem::take(&mut *self.lock())
+    }
+
+    /// Waits in real time. False when nobody woke it.
+    fn wait(&self, longest: Duration) -> bool {
+        let asleep = self.bell.wait_timeout_while(self.lock(), longest, |woken| !*woken);
+        let (mut woken, _) = asleep.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *woken)
+    }
+}
+
+impl Wake for SimWaker {
+    fn wake(&self) {
+        *self.lock() = true;
+        self.bell.notify_all();
+    }
+}
+
+/// Nothing will ever happen: no byte is on its way, no deadline is set, nobody woke the selector. Inside
+/// the `io::Error` (of kind [`Deadlock`](ErrorKind::Deadlock)) of [`Selector::select`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Deadlock {
+    /// When, on the virtual clock.
+    pub at: Time,
+    /// The seed of the run.
+    pub seed: u64,
+    /// Who waits for what: a line for each registration.
+    pub waiting: Vec<String>,
+}
+
+impl fmt::Display for Deadlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (at, seed, count) = (self.at, self.seed, self.waiting.len());
+        write!(
+            f,
+            "deadlock at {at} (seed {seed}): nothing is on its way, no deadline is set and "
+        )?;
+        write!(f, "nobody woke the selector; {count} registrations wait")?;
+        for line in &self.waiting {
+            write!(f, "\n  {line}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Deadlock {}
+
+/// A source that this kernel does not know: one with a descriptor, or without a readiness cell. Inside the
+/// `io::Error` (of kind `Unsupported`) of [`Selector::register`]. Holds the source's debug text.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ForeignSource(pub String);
+
+impl fmt::Display for ForeignSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the simulated selector takes simulated sockets only, not {}", self.0)
+    }
+}
+
+impl std::error::Error for ForeignSource {}
+
+/// How long a select with external wakes allowed waits before it calls it a deadlock: longer than any
+/// honest test's thread needs, shorter than a test runner's patience.
+const LONGEST_REAL_WAIT: Duration = Duration::from_secs(10);

@@ -1,0 +1,259 @@
+//! [`Sim`]: the handle of a simulation.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millrun_selector::{Address, Clock, Network, Query, Resolver, Selector, Socket, Source, Time};
+
+use crate::endpoint::{Buffers, Id, Kind, Owner};
+use crate::kernel::{Kernel, Tables, address_of};
+use crate::link::Rule;
+use crate::network::SimNetwork;
+use crate::record::Log;
+use crate::selector::{Registry, SimSelector};
+use crate::stream::SimSocket;
+use crate::{Call, Counters, Failure, Faults, Injected, SimPeer};
+
+/// A simulated operating system. Clones are the same one; it lives as long as anything that came from it.
+///
+/// Its `Debug` text has the seed: print it when a test fails, and run again with it.
+#[derive(Clone)]
+pub struct Sim {
+    kernel: Rc<Kernel>,
+}
+
+/// The parts that an event loop is built from.
+impl Sim {
+    /// An empty world at time zero. Equal seeds (and equal programs) give equal runs.
+    pub fn new(seed: u64) -> Sim {
+        Sim { kernel: Rc::new(Kernel::new(seed)) }
+    }
+
+    /// The seed it was made with.
+    pub fn seed(&self) -> u64 {
+        self.kernel.seed
+    }
+
+    /// A new selector of this world. It never sleeps: with nothing to report, `select` moves the clock to
+    /// the nearer of its timeout and the next network event; with neither it fails with a [`Deadlock`](crate::Deadlock).
+    pub fn selector(&self) -> Box<dyn Selector> {
+        Box::new(SimSelector::new(&self.kernel))
+    }
+
+    /// The virtual clock.
+    pub fn clock(&self) -> Rc<dyn Clock> {
+        Rc::clone(&self.kernel.clock) as Rc<dyn Clock>
+    }
+
+    /// The network: one machine that has every address. What nobody listens at refuses.
+    ///
+    /// TCP connects are answered through the wire (a refusal too: ask `take_error`), Unix ones at once. A
+    /// Unix path exists for as long as its listener does. Connecting waits while the backlog is full,
+    /// and tries again after 1, 2, 4, … seconds; ETIMEDOUT comes after 127.
+    pub fn network(&self) -> Rc<dyn Network> {
+        Rc::new(SimNetwork { kernel: Rc::clone(&self.kernel) })
+    }
+
+    /// The resolver: literal addresses, `localhost`, and what [`add_host`](Sim::add_host) said. A port may
+    /// be a number, one of `ftp ssh smtp http https`, or what [`add_service`](Sim::add_service) said.
+    pub fn resolver(&self) -> Arc<dyn Resolver> {
+        Arc::clone(&self.kernel.resolver) as Arc<dyn Resolver>
+    }
+}
+
+/// Sockets without a network.
+impl Sim {
+    /// Two connected sockets without a name, as `socketpair` makes them: a Unix pair.
+    pub fn pair(&self) -> (Box<dyn Socket>, Box<dyn Socket>) {
+        self.make_pair(Kind::Unix, [Address::UnixUnnamed, Address::UnixUnnamed])
+    }
+
+    /// Two connected TCP sockets on 127.0.0.1. They differ from a Unix pair in how they end: a write after the
+    /// peer's close succeeds once and is answered with a reset.
+    pub fn tcp_pair(&self) -> (Box<dyn Socket>, Box<dyn Socket>) {
+        self.make_pair(Kind::Tcp, self.loopback())
+    }
+
+    /// A connected TCP socket whose peer, and whose kernel, is the test.
+    pub fn scripted(&self) -> (Box<dyn Socket>, SimPeer) {
+        let ends = self.loopback();
+        let mut tables = self.kernel.tables.borrow_mut();
+        let owners = [Owner::Descriptor, Owner::Script];
+        let (socket, far) = tables.insert_pair(Kind::Tcp, owners, ends);
+        tables.logs.insert(socket, Log::default());
+        // The peer takes whatever comes: only the window limits the socket.
+        if let Some(end) = tables.endpoints.get_mut(&far) {
+            end.receive_capacity = usize::MAX;
+        }
+        let held = self.hold(&tables, socket, Kind::Tcp);
+        drop(tables);
+        (held, SimPeer { kernel: Rc::clone(&self.kernel), socket, far })
+    }
+
+    fn make_pair(&self, kind: Kind, ends: [Address; 2]) -> (Box<dyn Socket>, Box<dyn Socket>) {
+        let mut tables = self.kernel.tables.borrow_mut();
+        let (a, b) = tables.insert_pair(kind, [Owner::Descriptor; 2], ends);
+        (self.hold(&tables, a, kind), self.hold(&tables, b, kind))
+    }
+
+    /// Two names for the ends of a connection that nobody listened for. The ports are not held: such a
+    /// connection is in nobody's way.
+    fn loopback(&self) -> [Address; 2] {
+        let mut tables = self.kernel.tables.borrow_mut();
+        // With no port left (64 Ki connections) the names are not unique, which harms nobody.
+        let mut name = || SocketAddr::from((Ipv4Addr::LOCALHOST, tables.free_port().unwrap_or(1)));
+        [name().into(), name().into()]
+    }
+
+    fn hold(&self, tables: &Tables, id: Id, kind: Kind) -> Box<dyn Socket> {
+        let cell = tables.endpoints.get(&id).map(|end| Rc::clone(&end.cell)).unwrap_or_default();
+        Box::new(SimSocket::new(&self.kernel, id, &cell, kind))
+    }
+}
+
+/// Time.
+impl Sim {
+    /// The present moment.
+    pub fn now(&self) -> Time {
+        self.kernel.clock.now()
+    }
+
+    /// Moves the clock, letting everything arrive that is due until then. Timers of an event loop
+    /// run when that loop next looks.
+    pub fn advance(&self, by: Duration) {
+        self.advance_to(self.now() + by);
+    }
+
+    /// As [`advance`](Sim::advance), to a moment. A moment that is over changes nothing.
+    pub fn advance_to(&self, moment: Time) {
+        self.kernel.advance_to(moment);
+    }
+
+    /// When something will next arrive; `None` when nothing is on its way.
+    pub fn next_event(&self) -> Option<Time> {
+        self.kernel.next_event()
+    }
+
+    /// Says that somebody else moves the clock: `select` then only looks, whatever its timeout, and never reports a
+    /// deadlock. For a driver that steps several loops in one world. Off by default.
+    pub fn set_driven(&self, on: bool) {
+        self.kernel.driven.set(on);
+    }
+
+    /// Says that other threads may wake a selector: a `select` with nothing to do, and no deadline, waits for them
+    /// in real time, at most 10 s, before it reports a deadlock. Off by default, since what another
+    /// thread does can't be replayed.
+    pub fn allow_external_wakes(&self, on: bool) {
+        self.kernel.external_wakes.set(on);
+    }
+}
+
+/// What goes wrong, and how much fits.
+impl Sim {
+    /// Sets how often the kernel misbehaves, from now on.
+    pub fn faults(&self, faults: Faults) {
+        self.kernel.faults.set(faults.clamped());
+    }
+
+    /// The next call of this kind fails with this: `Connect` (at once), `Accept`, `Listen` or `Register`, of
+    /// whichever socket. Several queue up. For reads and writes see [`SimPeer`].
+    pub fn fail_next(&self, call: Call, failure: impl Into<Failure>) {
+        self.kernel.tables.borrow_mut().fail_next.push((call, failure.into()));
+    }
+
+    /// How many descriptors there may be; connect, accept and listen give EMFILE at this number. Sockets that wait to
+    /// be accepted count when they are. `usize::MAX`, the default, is no limit.
+    pub fn set_fd_limit(&self, descriptors: usize) {
+        self.kernel.tables.borrow_mut().fd_limit = descriptors;
+    }
+
+    /// The size of the send and receive buffers, in bytes, of sockets made from now on; at least 1. 64 KiB
+    /// each by default. (Of one socket: `set_option`.)
+    pub fn set_buffers(&self, send: usize, receive: usize) {
+        let buffers = Buffers { send: send.max(1), receive: receive.max(1) };
+        self.kernel.tables.borrow_mut().buffers = buffers;
+    }
+
+    /// Adds a rule to the network: what is sent over TCP from now on passes it.
+    pub fn add_rule(&self, rule: impl Rule + 'static) {
+        let mut rules = self.kernel.rules.borrow_mut();
+        *rules = rules.iter().cloned().chain([Rc::new(rule) as Rc<dyn Rule>]).collect();
+    }
+
+    /// Takes all rules away. What is on its way is not hurried.
+    pub fn clear_rules(&self) {
+        let old = std::mem::replace(&mut *self.kernel.rules.borrow_mut(), Rc::new([]));
+        // Foreign code may hang on a rule's drop: no borrow is held here.
+        drop(old);
+    }
+}
+
+/// Names.
+impl Sim {
+    /// Gives a name its addresses, in this order; none at all is a legal answer too.
+    pub fn add_host(&self, name: &str, addresses: impl IntoIterator<Item = IpAddr>) {
+        self.kernel.resolver.set(name, Ok(addresses.into_iter().collect()));
+    }
+
+    /// Makes looking up this name fail.
+    pub fn fail_host(&self, name: &str, failure: impl Into<Failure>) {
+        self.kernel.resolver.set(name, Err(failure.into()));
+    }
+
+    /// Gives a service name its port.
+    pub fn add_service(&self, name: &str, port: u16) {
+        self.kernel.resolver.set_service(name, port);
+    }
+
+    /// Every question that the resolver was asked.
+    pub fn queries(&self) -> Vec<Query> {
+        self.kernel.resolver.asked()
+    }
+}
+
+/// What is there and what happened.
+impl Sim {
+    /// How many sockets and listeners the program holds: zero when nothing leaked. (A peer of a scripted
+    /// socket is none, and neither is a connection that waits to be accepted.)
+    pub fn open_sockets(&self) -> usize {
+        self.kernel.tables.borrow().descriptors()
+    }
+
+    /// How many registrations all selectors hold: zero when nothing leaked.
+    pub fn registrations(&self) -> usize {
+        let tables = self.kernel.tables.borrow();
+        tables.registries.iter().flatten().map(Registry::len).sum()
+    }
+
+    /// All calls of all sockets and selectors there ever were.
+    pub fn counters(&self) -> Counters {
+        self.kernel.tables.borrow().counters
+    }
+
+    /// The calls of one socket that is open; `None` for one that this simulation does not know.
+    pub fn counters_of(&self, source: &dyn Source) -> Option<Counters> {
+        let tables = self.kernel.tables.borrow();
+        let id = tables.by_cell.get(&address_of(source.readiness()?))?;
+        tables.endpoints.get(id).map(|end| end.counters)
+    }
+
+    /// Every fault that a call has met, by order or by chance.
+    pub fn injected(&self) -> Vec<Injected> {
+        self.kernel.tables.borrow().injected.clone()
+    }
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sim")
+            .field("seed", &self.kernel.seed)
+            .field("now", &self.now())
+            .field("open_sockets", &self.open_sockets())
+            .field("registrations", &self.registrations())
+            .field("faults", &self.kernel.faults.get())
+            .finish_non_exhaustive()
+    }
+}

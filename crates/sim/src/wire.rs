@@ -1,0 +1,276 @@
+//! What is on its way, and what it does when it arrives.
+
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use millrun_selector::{Address, Time};
+
+use crate::Failure;
+use crate::endpoint::{Endpoint, Id, Kind, Owner, Segment, State};
+use crate::kernel::Tables;
+use crate::link::PacketKind;
+
+/// Sent, and its delay not yet known.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) from: Address,
+    pub(crate) to: Address,
+    pub(crate) sender: Id,
+    /// `None` for a request to connect: nobody is known at that address yet.
+    pub(crate) target: Option<Id>,
+    /// How long it is held back before it is sent.
+    pub(crate) wait: Duration,
+    pub(crate) payload: Payload,
+}
+
+#[derive(Debug)]
+pub(crate) enum Payload {
+    /// Asks for a connection, for the n-th time.
+    Connect {
+        attempt: u32,
+    },
+    /// Grants it.
+    Accept,
+    Data(Vec<u8>),
+    Fin,
+    Reset(Failure),
+    /// A Unix socket was closed.
+    Gone {
+        unread: bool,
+    },
+}
+
+impl Payload {
+    pub(crate) fn kind(&self) -> PacketKind {
+        match self {
+            Payload::Connect { .. } => PacketKind::Connect,
+            Payload::Accept => PacketKind::Accept,
+            Payload::Data(_) => PacketKind::Data,
+            Payload::Fin | Payload::Gone { .. } => PacketKind::Fin,
+            Payload::Reset(_) => PacketKind::Reset,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        if let Payload::Data(bytes) = self { bytes.len() } else { 0 }
+    }
+}
+
+/// On the way. Ordered by arrival, then by departure.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub(crate) due: Time,
+    number: u64,
+    outgoing: Outgoing,
+}
+
+impl Ord for Flight {
+    fn cmp(&self, other: &Flight) -> Ordering {
+        (self.due, self.number).cmp(&(other.due, other.number))
+    }
+}
+
+impl PartialOrd for Flight {
+    fn partial_cmp(&self, other: &Flight) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Flight {
+    fn eq(&self, other: &Flight) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Flight {}
+
+impl Tables {
+    /// Queues a packet from one end to its peer.
+    pub(crate) fn send(&mut self, sender: Id, payload: Payload) {
+        if let Some(end) = self.endpoints.get(&sender) {
+            let (from, to, target) = (end.local.clone(), end.remote.clone(), end.peer);
+            if target.is_some() {
+                let wait = Duration::ZERO;
+                self.outbox.push_back(Outgoing { from, to, sender, target, wait, payload });
+            }
+        }
+    }
+
+    /// Puts a packet on the wire, behind all that went before it to the same end.
+    pub(crate) fn launch(&mut self, due: Time, outgoing: Outgoing) {
+        let mut due = due;
+        if let Some(end) = outgoing.target.and_then(|id| self.endpoints.get_mut(&id)) {
+            due = due.max(end.latest_arrival);
+            end.latest_arrival = due;
+        }
+        let number = self.launched;
+        self.launched += 1;
+        self.wire.push(std::cmp::Reverse(Flight { due, number, outgoing }));
+    }
+
+    /// Lets everything arrive that is due. True if something did (it may have sent an answer).
+    pub(crate) fn arrive(&mut self, now: Time) -> bool {
+        let mut any = false;
+        while self.wire.peek().is_some_and(|flight| flight.0.due <= now) {
+            if let Some(flight) = self.wire.pop() {
+                any = true;
+                self.land(flight.0.outgoing);
+            }
+        }
+        any
+    }
+
+    fn land(&mut self, packet: Outgoing) {
+        let Some(target) = packet.target else {
+            if let Payload::Connect { attempt } = packet.payload {
+                self.connect_arrived(packet, attempt);
+            }
+            return;
+        };
+        if !self.endpoints.contains_key(&target) {
+            // Nobody is there: what carries bytes, or waits for us, is answered with a reset.
+            if matches!(packet.payload, Payload::Data(_) | Payload::Accept) {
+                self.answer(&packet, target, Payload::Reset(Failure::ECONNRESET));
+            }
+            return;
+        }
+        match packet.payload {
+            Payload::Data(bytes) => self.append(target, Segment::Data(bytes)),
+            Payload::Fin => self.append(target, Segment::Fin),
+            Payload::Reset(failure) => self.kill(target, failure),
+            Payload::Accept => self.accepted(target, packet.sender),
+            Payload::Gone { unread } => self.gone(target, unread),
+            Payload::Connect { .. } => {}
+        }
+    }
+
+    /// Sends an answer in the name of an end that is gone (or never was).
+    fn answer(&mut self, packet: &Outgoing, sender: Id, payload: Payload) {
+        self.outbox.push_back(Outgoing {
+            from: packet.to.clone(),
+            to: packet.from.clone(),
+            sender,
+            target: Some(packet.sender),
+            wait: Duration::ZERO,
+            payload,
+        });
+    }
+
+    /// Bytes or the FIN have come to an end.
+    fn append(&mut self, id: Id, segment: Segment) {
+        let Some(end) = self.endpoints.get_mut(&id).filter(|e| e.state != State::Dead) else {
+            return;
+        };
+        end.stalled.push_back(segment);
+        self.take_in(id);
+    }
+
+    /// Moves what has arrived into the receive buffer, and tells both ends.
+    pub(crate) fn take_in(&mut self, id: Id) {
+        let Some(end) = self.endpoints.get_mut(&id) else { return };
+        let had_fin = end.fin_received;
+        let moved = end.pull_stalled();
+        let news = moved > 0 || end.fin_received != had_fin;
+        let sender = end.peer;
+        if news {
+            self.edge(id);
+        }
+        let Some(peer) = sender.and_then(|s| self.endpoints.get_mut(&s)) else { return };
+        peer.unacked = peer.unacked.saturating_sub(moved);
+        if let Some(sender) = sender {
+            self.room_made(sender);
+        }
+    }
+
+    /// An edge, if a writer waits for room and there is some.
+    pub(crate) fn room_made(&mut self, id: Id) {
+        if let Some(end) = self.endpoints.get_mut(&id) {
+            if end.starved && end.room() > 0 {
+                end.starved = false;
+                self.edge(id);
+            }
+        }
+    }
+
+    /// A reset has come, or a test says so. Bytes in the receive buffer stay, others are lost.
+    pub(crate) fn kill(&mut self, id: Id, failure: Failure) {
+        let Some(end) = self.endpoints.get_mut(&id).filter(|e| e.state != State::Dead) else {
+            return;
+        };
+        end.pull_stalled();
+        end.was_reset = true;
+        end.die(failure);
+        self.edge(id);
+    }
+
+    fn accepted(&mut self, client: Id, server: Id) {
+        if let Some(end) = self.endpoints.get_mut(&client) {
+            end.state = State::Connected;
+            end.peer = Some(server);
+            self.edge(client);
+        }
+    }
+
+    fn gone(&mut self, id: Id, unread: bool) {
+        if let Some(end) = self.endpoints.get_mut(&id) {
+            end.peer_gone = true;
+            if unread {
+                end.error = Some(Failure::ECONNRESET);
+            }
+            self.edge(id);
+            self.append(id, Segment::Fin);
+        }
+    }
+
+    /// A TCP request to connect has come to an address.
+    fn connect_arrived(&mut self, packet: Outgoing, attempt: u32) {
+        if !self.endpoints.contains_key(&packet.sender) {
+            return; // given up meanwhile
+        }
+        if attempt > CONNECT_TRIES {
+            return self.kill(packet.sender, Failure::ETIMEDOUT);
+        }
+        let Some(listener) = self.listener_at(&packet.to) else {
+            let refused = Payload::Reset(Failure::ECONNREFUSED);
+            return self.answer(&packet, 0, refused);
+        };
+        if self.listeners.get(&listener).is_some_and(|l| l.is_full()) {
+            return self.try_again(packet, attempt);
+        }
+        let server = self.enqueue(listener, Kind::Tcp, packet.sender, packet.to, packet.from);
+        self.send(server, Payload::Accept);
+    }
+
+    /// The queue was full: the request is dropped, and the client repeats it after 1, 2, 4, … seconds.
+    fn try_again(&mut self, packet: Outgoing, attempt: u32) {
+        let wait = Duration::from_secs(1 << (attempt - 1));
+        let payload = Payload::Connect { attempt: attempt + 1 };
+        self.outbox.push_back(Outgoing { wait, payload, ..packet });
+    }
+
+    /// Makes the server's end of a connection and puts it into the listener's queue.
+    pub(crate) fn enqueue(
+        &mut self,
+        listener: Id,
+        kind: Kind,
+        client: Id,
+        local: Address,
+        remote: Address,
+    ) -> Id {
+        let mut end = Endpoint::new(kind, Owner::Queue, State::Connected, self.buffers);
+        (end.local, end.remote, end.peer) = (local, remote, Some(client));
+        end.no_delay = kind == Kind::Tcp;
+        if let Some(listening) = self.listeners.get(&listener) {
+            end.keep_alive = listening.keep_alive;
+        }
+        let id = self.insert(end);
+        if let Some(listening) = self.listeners.get_mut(&listener) {
+            listening.queue.push_back(id);
+        }
+        self.edge(listener);
+        id
+    }
+}
+
+/// The first and Linux's six `tcp_syn_retries`: with the waits doubling from 1 s it gives up after 127 s.
+const CONNECT_TRIES: u32 = 7;
