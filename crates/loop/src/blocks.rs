@@ -160,6 +160,25 @@ impl Block {
     }
 }
 
+/// The bytes alone, for an owner that keeps memory of other sizes beside blocks.
+impl From<Block> for Box<[u8]> {
+    fn from(block: Block) -> Box<[u8]> {
+        block.0
+    }
+}
+
+/// A block again, if the memory has the size of one; else the memory comes back as the error.
+impl TryFrom<Box<[u8]>> for Block {
+    type Error = Box<[u8]>;
+
+    fn try_from(memory: Box<[u8]>) -> Result<Block, Box<[u8]>> {
+        match memory.len() {
+            SMALL_BLOCK | LARGE_BLOCK => Ok(Block(memory)),
+            _ => Err(memory),
+        }
+    }
+}
+
 impl Deref for Block {
     type Target = [u8];
 
