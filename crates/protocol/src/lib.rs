@@ -1,1 +1,2 @@
 //! millrun-protocol
+pub mod inbox;

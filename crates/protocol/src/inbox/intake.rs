@@ -1,0 +1,182 @@
+//! Where bytes land: [`Intake`], the half of an inbox that the protocol owns.
+
+use millrun_loop::{BlockSize, LARGE_BLOCK, SMALL_BLOCK};
+
+use super::{Blocks, Chunk, InvalidLimit};
+
+/// The receiving half of an inbox: memory for what lands, and the rule for how much may land.
+///
+/// # The room
+///
+/// At most `bound` bytes are kept, where `bound` is the largest of
+/// - twice the limit,
+/// - what the pending read needs ([`set_want`](Intake::set_want)): the size of an exact read, or the
+///   limit plus the longest separator.
+///
+/// What the reading half holds, lent or not yet read, counts too. A receive is never offered more than
+/// the room left (D-01), so memory is bounded by that number rounded up to blocks. Memory is taken
+/// when bytes come and given back when they are read: an idle intake owns none.
+///
+/// Only what a pending read needs makes the memory larger than one large block: more than that
+/// in advance brings nothing.
+#[derive(Debug)]
+pub struct Intake {
+    chunk: Chunk,
+    want: usize,
+    held: u32,
+    limit: u32,
+    /// The last receives filled a small block: begin with a large one.
+    busy: bool,
+}
+
+impl Intake {
+    /// An intake with this limit, in bytes.
+    ///
+    /// # Errors
+    /// A limit of 0, or one that does not fit into 32 bits (ST-001).
+    pub fn new(limit: usize) -> Result<Intake, InvalidLimit> {
+        match u32::try_from(limit) {
+            Ok(limit) if limit > 0 => {
+                Ok(Intake { chunk: Chunk::default(), want: 0, held: 0, limit, busy: false })
+            }
+            _ => Err(InvalidLimit { limit }),
+        }
+    }
+
+    /// Takes the chunk out for a receive into its tail: at most so many bytes. `None` = no room.
+    ///
+    /// Give it back with [`landed`](Intake::landed), used or not.
+    pub fn landing(&mut self, blocks: &impl Blocks) -> Option<(Chunk, usize)> {
+        let room = self.room();
+        if room == 0 || !self.prepare(room, blocks) {
+            return None;
+        }
+        let chunk = std::mem::take(&mut self.chunk);
+        let most = chunk.tail_len().min(room);
+        Some((chunk, most))
+    }
+
+    /// Puts the chunk back, with `n` more bytes in it.
+    pub fn landed(&mut self, mut chunk: Chunk, n: usize, blocks: &impl Blocks) {
+        if n > 0 {
+            let filled = n == chunk.tail_len();
+            let small = chunk.capacity() == SMALL_BLOCK;
+            // What a small block would have held does not need a large one next time.
+            self.busy = filled || !small && self.busy && n >= SMALL_BLOCK;
+        }
+        chunk.filled(n);
+        let between = std::mem::replace(&mut self.chunk, chunk);
+        if !between.is_empty() {
+            self.feed(between.bytes(), blocks);
+        }
+        release(between, blocks);
+        if self.chunk.is_empty() {
+            self.chunk.release(blocks);
+        }
+    }
+
+    /// Takes all of `data`, room or not: for a transport that can't be told how much there is.
+    pub fn feed(&mut self, data: &[u8], blocks: &impl Blocks) {
+        if data.is_empty() {
+            return;
+        }
+        if self.chunk.tail_len() < data.len() {
+            self.chunk.compact();
+        }
+        if self.chunk.tail_len() < data.len() {
+            let want = self.chunk.len() + data.len();
+            if want <= LARGE_BLOCK {
+                self.chunk.grow(want, blocks);
+            } else {
+                self.chunk.grow_to(want, blocks);
+            }
+        }
+        self.chunk.append(data);
+    }
+
+    /// The pending read needs so many bytes buffered; 0 = no read waits.
+    pub fn set_want(&mut self, want: usize) {
+        self.want = want;
+    }
+
+    /// The reading half holds so many bytes, lent or unread.
+    pub(super) fn set_held(&mut self, held: usize) {
+        self.held = u32::try_from(held).unwrap_or(u32::MAX);
+    }
+
+    pub(super) fn chunk(&mut self) -> &mut Chunk {
+        &mut self.chunk
+    }
+
+    /// Forgets the bytes and gives the memory back.
+    pub fn clear(&mut self, blocks: &impl Blocks) {
+        self.chunk.release(blocks);
+    }
+
+    /// The limit.
+    pub fn limit(&self) -> usize {
+        self.limit as usize
+    }
+
+    /// How many bytes have landed and were not taken by the reading half.
+    pub fn len(&self) -> usize {
+        self.chunk.len()
+    }
+
+    /// Nothing has landed that was not taken.
+    pub fn is_empty(&self) -> bool {
+        self.chunk.is_empty()
+    }
+
+    /// How much memory is owned, in bytes.
+    pub fn capacity(&self) -> usize {
+        self.chunk.capacity()
+    }
+
+    /// How many bytes may be kept at most, lent ones included.
+    pub fn bound(&self) -> usize {
+        (self.limit as usize).saturating_mul(2).max(self.want)
+    }
+
+    /// How many more bytes may land before the bound is reached.
+    pub fn room(&self) -> usize {
+        self.bound().saturating_sub(self.held as usize + self.chunk.len())
+    }
+
+    /// A landing would be offered something now: there is room, and memory for it.
+    pub fn has_space(&self) -> bool {
+        self.room() > 0 && (self.chunk.len() < self.chunk.capacity().max(1) || self.may_grow())
+    }
+
+    fn may_grow(&self) -> bool {
+        let capacity = self.chunk.capacity();
+        capacity < LARGE_BLOCK || self.want > capacity
+    }
+
+    /// Makes a tail of at least one byte; false when the memory is full and may not grow.
+    fn prepare(&mut self, room: usize, blocks: &impl Blocks) -> bool {
+        let chunk = &mut self.chunk;
+        if chunk.capacity() == 0 {
+            let large = self.busy && room > SMALL_BLOCK;
+            let size = if large { BlockSize::Large } else { BlockSize::Small };
+            *chunk = Chunk::new(blocks.take(size));
+            return true;
+        }
+        // Moving is worth it when it costs less than it gains, or when nothing else helps.
+        let short = chunk.tail_len() < room.min(chunk.capacity() / 2);
+        if chunk.tail_len() == 0 || (short && chunk.len() <= chunk.head_len()) {
+            chunk.compact();
+        }
+        if chunk.tail_len() == 0 {
+            if !self.may_grow() {
+                return false;
+            }
+            self.chunk.grow(self.want.max(LARGE_BLOCK), blocks);
+        }
+        true
+    }
+}
+
+fn release(mut chunk: Chunk, blocks: &impl Blocks) {
+    chunk.release(blocks);
+}

@@ -1,0 +1,205 @@
+//! Which bytes arrived and were not read? A buffer with a limit, in two halves: [`Intake`], where a
+//! protocol lets bytes land, and [`Inbox`], from which a reader lends them.
+//!
+//! # Why two halves
+//!
+//! A read lends what the reader owns, for as long as the caller keeps the slice; meanwhile more may
+//! land. So the memory moves: what lands is the intake's; a read that needs it takes the whole chunk
+//! over and lends from there; what lands then lands in another block. A read that has to wait puts
+//! its chunk back first, so that what comes lies behind it in one piece. The two are joined by
+//! copying only where a read spans both.
+//!
+//! No I/O, no clock, no waiting: an attempt says [`Attempt::Wait`], and the caller tries again when
+//! something has landed. Bytes leave the buffer only in an attempt that succeeds, so an attempt that
+//! is given up loses none (ST-046).
+//!
+//! ```
+//! use millrun_loop::BlockPool;
+//! use millrun_protocol::inbox::{Attempt, Exact, Inbox, Intake, Line};
+//!
+//! let blocks = BlockPool::new();
+//! let mut intake = Intake::new(64 * 1024)?;
+//! let mut inbox = Inbox::default();
+//!
+//! intake.feed(b"first line\nsecond", &blocks);
+//! assert_eq!(inbox.attempt(&mut Line::default(), &mut intake, &blocks), Attempt::Taken);
+//! assert_eq!(inbox.lent(), b"first line\n");
+//!
+//! let mut need = Exact(8);
+//! assert_eq!(inbox.attempt(&mut need, &mut intake, &blocks), Attempt::Wait(8));
+//! intake.feed(b" l", &blocks);
+//! assert_eq!(inbox.attempt(&mut need, &mut intake, &blocks), Attempt::Taken);
+//! assert_eq!(inbox.lent(), b"second l");
+//! # Ok::<(), millrun_protocol::inbox::InvalidLimit>(())
+//! ```
+
+mod chunk;
+mod errors;
+mod intake;
+mod needs;
+
+pub use chunk::{Blocks, Chunk};
+pub use errors::{EmptySeparator, IncompleteRead, InvalidLimit, LimitOverrun};
+pub use intake::Intake;
+pub use needs::{AtEnd, Exact, Line, Look, Need, Peek, Separators, Until, UpTo};
+
+/// The reading half of an inbox: owns what the last read lent, and what lies behind it.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    front: Chunk,
+    /// So many bytes before the unread ones are the result of the last read.
+    lent: usize,
+}
+
+/// What became of an attempt to read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Attempt {
+    /// Done: the result is [`Inbox::lent`].
+    Taken,
+    /// Done: the result is [`Inbox::unread`], and stays.
+    Shown,
+    /// Not yet: more must land, so many bytes in all at most.
+    Wait(usize),
+    /// Not within the limit. Nothing was taken (D-06).
+    Over(LimitOverrun),
+}
+
+impl Inbox {
+    /// Tries to meet the need from what has landed. What the last read lent is given up.
+    ///
+    /// After [`Attempt::Wait`] everything lies in the intake, and [`Intake::set_want`] has been told.
+    pub fn attempt(
+        &mut self,
+        need: &mut impl Need,
+        intake: &mut Intake,
+        blocks: &impl Blocks,
+    ) -> Attempt {
+        self.lent = 0;
+        if self.front.is_empty() {
+            // Also after a wait, which put back what the need has looked at already.
+            self.join(0, intake, blocks);
+        }
+        let outcome = loop {
+            match need.look(self.front.bytes(), intake.limit()) {
+                Look::Take(n) => break self.take(n),
+                Look::TakeOrMore(n) => {
+                    if !self.join_if_cheap(intake, blocks) {
+                        break self.take(n);
+                    }
+                }
+                Look::Show => {
+                    if !self.join_if_cheap(intake, blocks) {
+                        break Attempt::Shown;
+                    }
+                }
+                // The separator may be in what has landed: the answer must not depend on where it lies.
+                Look::Over(overrun) => {
+                    if overrun.found || !self.join(0, intake, blocks) {
+                        break Attempt::Over(overrun);
+                    }
+                }
+                Look::More(want) => {
+                    if !self.join(want, intake, blocks) {
+                        break Attempt::Wait(want);
+                    }
+                }
+            }
+        };
+        match outcome {
+            Attempt::Wait(want) => self.put_back(want, intake, blocks),
+            _ => {
+                intake.set_want(0);
+                intake.set_held(self.front.len() + self.lent);
+            }
+        }
+        outcome
+    }
+
+    /// Takes up to `n` bytes, whatever any need says: what the end of file leaves.
+    pub fn take_up_to(&mut self, n: usize, intake: &mut Intake, blocks: &impl Blocks) {
+        self.lent = 0;
+        while self.front.len() < n && self.join(n, intake, blocks) {}
+        let n = n.min(self.front.len());
+        self.take(n);
+        intake.set_want(0);
+        intake.set_held(self.front.len() + self.lent);
+    }
+
+    /// Gives up everything, read or not, and the memory.
+    pub fn clear(&mut self, intake: &mut Intake, blocks: &impl Blocks) {
+        self.lent = 0;
+        self.front.release(blocks);
+        intake.clear(blocks);
+        intake.set_want(0);
+        intake.set_held(0);
+    }
+
+    /// The result of the last read, until the next attempt.
+    pub fn lent(&self) -> &[u8] {
+        self.front.consumed(self.lent)
+    }
+
+    /// What this half holds unread. More may have landed in the intake.
+    pub fn unread(&self) -> &[u8] {
+        self.front.bytes()
+    }
+
+    /// How much memory is owned, in bytes.
+    pub fn capacity(&self) -> usize {
+        self.front.capacity()
+    }
+
+    fn take(&mut self, n: usize) -> Attempt {
+        self.front.consume(n);
+        self.lent = n;
+        Attempt::Taken
+    }
+
+    /// Takes over what has landed, if it costs no allocation.
+    fn join_if_cheap(&mut self, intake: &mut Intake, blocks: &impl Blocks) -> bool {
+        let spare = self.front.capacity() - self.front.len();
+        (self.front.is_empty() || intake.len() <= spare) && self.join(0, intake, blocks)
+    }
+
+    /// Takes over what has landed, as much of it as there is memory for, with `want` bytes in mind.
+    /// False when nothing has landed.
+    fn join(&mut self, want: usize, intake: &mut Intake, blocks: &impl Blocks) -> bool {
+        if intake.is_empty() {
+            return false;
+        }
+        if self.front.is_empty() {
+            self.front.release(blocks);
+            self.front = std::mem::take(intake.chunk());
+            return true;
+        }
+        self.front.shrink(want, blocks);
+        let back = intake.chunk();
+        if self.front.tail_len() < back.len() {
+            self.front.compact();
+        }
+        if self.front.tail_len() == 0 {
+            self.front.grow(want.max(self.front.len() + 1), blocks);
+        }
+        let n = self.front.append(back.bytes());
+        back.consume(n);
+        if back.is_empty() {
+            back.release(blocks);
+        }
+        true
+    }
+
+    /// Before waiting: what comes shall lie behind what is here, in one piece. Nothing here: no memory
+    /// is kept.
+    fn put_back(&mut self, want: usize, intake: &mut Intake, blocks: &impl Blocks) {
+        if self.front.is_empty() {
+            self.front.release(blocks);
+        } else {
+            // A wait with bytes here means that the intake had none.
+            self.front.shrink(want, blocks);
+            intake.chunk().release(blocks);
+            *intake.chunk() = std::mem::take(&mut self.front);
+        }
+        intake.set_want(want);
+        intake.set_held(0);
+    }
+}
