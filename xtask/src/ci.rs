@@ -45,7 +45,7 @@ pub(crate) fn run() -> Result<(), String> {
     steps.step("examples", || examples.iter().try_for_each(|package| run_examples(package)));
     steps.step("gate", || gate::run(&[]));
     steps.step("package", || {
-        succeed(&mut cargo("publish --workspace --dry-run --locked --allow-dirty --no-verify"))
+        succeed(&mut cargo("publish --workspace --dry-run --locked --allow-dirty"))
     });
     steps.finish()
 }

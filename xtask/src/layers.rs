@@ -128,6 +128,10 @@ pub(crate) fn run() -> Result<(), String> {
 
 fn check(table: &[Crate], packages: &[Package]) -> Vec<String> {
     let mut problems = table_problems(table);
+    let gone = |row: &&Crate| packages.iter().all(|package| package.name != row.name);
+    problems.extend(
+        table.iter().filter(gone).map(|row| format!("the table: there is no crate {}", row.name)),
+    );
     for package in packages {
         match table.iter().find(|row| row.name == package.name) {
             Some(row) => {
@@ -215,8 +219,16 @@ mod tests {
         }
     }
 
+    /// The one problem of a workspace in which all is well but this package.
     fn problem_with(package: Package) -> String {
-        let problems = check(TABLE, &[package]);
+        let mut packages = vec![
+            self::package("low", &[("mio", Kind::Normal, false)]),
+            self::package("sim", &[]),
+            self::package("high", &[]),
+        ];
+        packages.retain(|other| other.name != package.name);
+        packages.push(package);
+        let problems = check(TABLE, &packages);
         let [problem] = problems.as_slice() else { panic!("one problem: {problems:?}") };
         problem.clone()
     }
@@ -225,7 +237,16 @@ mod tests {
     fn edges_that_point_down_are_accepted() {
         let low = package("low", &[("mio", Kind::Normal, false), ("proptest", Kind::Dev, false)]);
         let high = package("high", &[("low", Kind::Normal, true), ("sim", Kind::Dev, true)]);
-        assert_eq!(check(TABLE, &[low, high]), Vec::<String>::new());
+        assert_eq!(check(TABLE, &[low, package("sim", &[]), high]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_row_of_a_crate_that_is_gone_is_reported() {
+        let low = package("low", &[("mio", Kind::Normal, false)]);
+        assert_eq!(
+            check(TABLE, &[low, package("sim", &[])]),
+            ["the table: there is no crate high"]
+        );
     }
 
     #[test]
@@ -277,7 +298,8 @@ mod tests {
             Crate { name: "low", below: &["high"], in_tests: &[], outside: &[] },
             Crate { name: "high", below: &["low"], in_tests: &[], outside: &[] },
         ];
-        assert_eq!(check(&table, &[]), ["the table: low names high, which is not below it"]);
+        let problems = table_problems(&table);
+        assert_eq!(problems, ["the table: low names high, which is not below it"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is asked of every Rust source.
 
-use super::source::{Function, Source};
+use super::source::{Function, Source, words};
 use super::{Problem, allowed};
 
 /// One screen too many: does the file still do one thing?
@@ -14,6 +14,7 @@ pub(super) fn check(source: &Source) -> Vec<Problem> {
     problems.extend(unproven(source));
     problems.extend(unreasoned(source));
     problems.extend(sleeps(source));
+    problems.extend(left_open(source));
     problems
 }
 
@@ -114,6 +115,16 @@ fn sleeps(source: &Source) -> Vec<Problem> {
         .collect()
 }
 
+/// What is to be done is done, or is an issue; not a comment.
+fn left_open(source: &Source) -> Vec<Problem> {
+    let report = |mark| {
+        words(&source.comments, mark).map(move |at| {
+            Problem::new(&source.path, source.line_of(at), format!("{mark} left open"))
+        })
+    };
+    ["TODO", "FIXME", "XXX"].into_iter().flat_map(report).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,5 +207,11 @@ mod tests {
         let text = "fn f() { std::thread::sleep(d); }";
         assert_eq!(problems("crates/x/tests/a.rs", text).len(), 1);
         assert!(problems("xtask/src/a.rs", text).is_empty());
+    }
+
+    #[test]
+    fn what_is_left_open_is_reported() {
+        let found = problems("crates/x/src/a.rs", "fn f() {} // FIXME: later");
+        assert_eq!(found, ["crates/x/src/a.rs:1: FIXME left open"]);
     }
 }
