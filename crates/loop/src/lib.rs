@@ -6,6 +6,8 @@ mod errors;
 mod executor;
 pub mod oneshot;
 mod panic;
+#[cfg(feature = "os")]
+mod signal;
 pub mod timers;
 
 pub use blocks::{
@@ -15,3 +17,5 @@ pub use debug::MustAwait;
 pub use errors::{ErrorContext, Failure};
 pub use executor::{Completion, Executor, Inline, Job, JobError, ThreadPool, Work};
 pub use panic::{Panic, catch};
+#[cfg(feature = "os")]
+pub use signal::{InvalidSignal, Signal, SignalTaken};
