@@ -19,7 +19,7 @@ pub(crate) fn run() -> Result<(), String> {
     let bare: Vec<&Package> =
         packages.iter().filter(|p| p.published && !p.features.is_empty()).collect();
     let examples: Vec<&Package> = packages.iter().filter(|p| !p.examples.is_empty()).collect();
-    let mut steps = Steps::new("ci", 11);
+    let mut steps = Steps::new("ci", "steps", 11);
     steps.step("format", || succeed(&mut cargo("fmt --all --check")));
     steps.step("layers", layers::run);
     steps.step("tidy", tidy::run);

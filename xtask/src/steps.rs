@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 pub(crate) struct Steps {
     title: &'static str,
+    /// What a step is: the closing line counts them by this name.
+    noun: &'static str,
     expected: usize,
     done: Vec<Step>,
 }
@@ -17,8 +19,8 @@ struct Step {
 
 impl Steps {
     /// A list that will hold `expected` steps: the number is only for the progress lines.
-    pub(crate) fn new(title: &'static str, expected: usize) -> Self {
-        Self { title, expected, done: Vec::new() }
+    pub(crate) fn new(title: &'static str, noun: &'static str, expected: usize) -> Self {
+        Self { title, noun, expected, done: Vec::new() }
     }
 
     pub(crate) fn step(&mut self, name: &str, work: impl FnOnce() -> Result<(), String>) {
@@ -32,25 +34,30 @@ impl Steps {
         self.done.push(Step { name: name.to_owned(), took: start.elapsed(), result });
     }
 
-    /// Prints the list and the closing line; an error when a step failed.
+    /// Prints the list and the closing line; the latter is the error when a step failed.
     pub(crate) fn finish(self) -> Result<(), String> {
-        let (report, failed) = self.report();
-        println!("\n{report}");
-        if failed == 0 { Ok(()) } else { Err(format!("{}: {failed} steps failed", self.title)) }
+        let (list, closing, failed) = self.report();
+        println!("\n{list}");
+        if failed > 0 {
+            return Err(closing);
+        }
+        println!("{closing}");
+        Ok(())
     }
 
-    fn report(&self) -> (String, usize) {
-        let mut report = String::new();
+    /// The list, the closing line, and how many failed.
+    fn report(&self) -> (String, String, usize) {
+        let mut list = String::new();
         for step in &self.done {
             let verdict = if step.result.is_ok() { "passed" } else { "FAILED" };
+            let seconds = step.took.as_secs_f64();
             // Writing to a String can't fail.
-            let _ =
-                writeln!(report, "{verdict}  {:>7.1} s  {}", step.took.as_secs_f64(), step.name);
+            let _ = writeln!(list, "{verdict}  {seconds:>7.1} s  {}", step.name);
         }
         let failed = self.done.iter().filter(|step| step.result.is_err()).count();
         let passed = self.done.len() - failed;
-        let _ = write!(report, "{}: {passed} passed, {failed} failed", self.title);
-        (report, failed)
+        let Self { title, noun, .. } = self;
+        (list, format!("{title}: {passed} {noun} passed, {failed} failed"), failed)
     }
 }
 
@@ -60,16 +67,16 @@ mod tests {
 
     #[test]
     fn a_failed_step_is_counted_and_the_next_one_runs() {
-        let mut steps = Steps::new("made up", 2);
+        let mut steps = Steps::new("made up", "steps", 2);
         steps.step("one", || Err("no".to_owned()));
         let mut ran = false;
         steps.step("two", || {
             ran = true;
             Ok(())
         });
-        let (report, failed) = steps.report();
+        let (list, _, failed) = steps.report();
         assert!(ran && failed == 1);
-        assert!(report.ends_with("made up: 1 passed, 1 failed"), "{report}");
-        assert!(steps.finish().is_err());
+        assert!(list.starts_with("FAILED"), "{list}");
+        assert_eq!(steps.finish(), Err("made up: 1 steps passed, 1 failed".to_owned()));
     }
 }

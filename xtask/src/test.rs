@@ -21,7 +21,7 @@ pub(crate) fn run(names: &[String]) -> Result<(), String> {
     };
     let runner = Runner::find();
     println!("tests: {} runs with {}", runs.len(), runner.name());
-    let mut steps = Steps::new("test", runs.len());
+    let mut steps = Steps::new("test", "runs", runs.len());
     for which in &runs {
         steps.step(which, || runner.test(which));
     }

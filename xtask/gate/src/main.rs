@@ -11,6 +11,7 @@
 
 mod bare;
 mod client;
+mod selector;
 
 use std::alloc::System;
 use std::error::Error;
@@ -55,6 +56,7 @@ fn serve(shape: &str, ended: &str) -> Outcome {
             announce(listener.local_addr()?)?;
             bare::serve(&listener, ended)?;
         }
+        "selector" => selector::serve(ended)?,
         other => return Err(format!("no such server: {other}").into()),
     }
     let stats = ALLOCATOR.stats();
