@@ -29,6 +29,28 @@ pub trait Source: fmt::Debug {
     }
 }
 
+/// What a pointer points to is a source through the pointer too, so that a `&Box<dyn Socket>` is a
+/// `&dyn Source` (turning a `&dyn Socket` into one needs Rust 1.86).
+macro_rules! source_through {
+    ($($pointer:ty),*) => {$(
+        impl<T: Source + ?Sized> Source for $pointer {
+            fn fd(&self) -> Option<BorrowedFd<'_>> {
+                (**self).fd()
+            }
+
+            fn readiness(&self) -> Option<&Rc<ReadyCell>> {
+                (**self).readiness()
+            }
+
+            fn is_exclusive(&self) -> bool {
+                (**self).is_exclusive()
+            }
+        }
+    )*};
+}
+
+source_through!(&T, Box<T>, Rc<T>);
+
 /// A descriptor that is somebody else's, to be watched as asyncio's `add_reader` does: a foreign
 /// [`Source`].
 #[derive(Clone, Copy, Debug)]

@@ -1,11 +1,8 @@
 //! [`Address`] as the kernel has it, and back.
 
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 
-use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 use socket2::SockAddr;
 
 use crate::Address;
@@ -49,7 +46,7 @@ fn abstract_name(_: &[u8]) -> io::Result<SockAddr> {
     ))
 }
 
-/// What `getsockname` and `getpeername` told.
+/// What `getsockname`, `getpeername` and `accept` told.
 ///
 /// # Errors
 /// `Unsupported` for another family.
@@ -59,51 +56,16 @@ pub(super) fn from_kernel(address: &SockAddr) -> io::Result<Address> {
     } else if let Some(path) = address.as_pathname() {
         Ok(Address::Unix(path.to_owned()))
     } else if let Some(name) = address.as_abstract_namespace() {
-        // With the leading NUL or without: that is socket2's choice.
-        Ok(Address::UnixAbstract(name.strip_prefix(&[0]).unwrap_or(name).into()))
+        Ok(Address::UnixAbstract(name.into()))
     } else if address.is_unix() {
         Ok(Address::UnixUnnamed)
     } else {
-        Err(other_family(&address.family()))
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!(
+                "an internet or a Unix socket was expected, the address family is {}",
+                address.family()
+            ),
+        ))
     }
-}
-
-/// What `accept` told; nothing, for an unnamed Unix socket on some systems.
-///
-/// # Errors
-/// `Unsupported` for another family.
-pub(super) fn from_accept(address: Option<SocketAddrAny>) -> io::Result<Address> {
-    let Some(address) = address else { return Ok(Address::UnixUnnamed) };
-    match address.address_family() {
-        AddressFamily::INET => {
-            let v4: SocketAddrV4 = address.try_into()?;
-            Ok(Address::Inet(SocketAddr::V4(v4)))
-        }
-        AddressFamily::INET6 => {
-            let v6: SocketAddrV6 = address.try_into()?;
-            Ok(Address::Inet(SocketAddr::V6(v6)))
-        }
-        AddressFamily::UNIX => Ok(from_unix(&address.try_into()?)),
-        other => Err(other_family(&other)),
-    }
-}
-
-fn from_unix(address: &SocketAddrUnix) -> Address {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Some(name) = address.abstract_name() {
-        return Address::UnixAbstract(name.into());
-    }
-    match address.path_bytes() {
-        Some(path) if !path.is_empty() => {
-            Address::Unix(PathBuf::from(std::ffi::OsStr::from_bytes(path)))
-        }
-        _ => Address::UnixUnnamed,
-    }
-}
-
-fn other_family(family: &dyn std::fmt::Debug) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::Unsupported,
-        format!("an internet or a Unix socket was expected, the address family is {family:?}"),
-    )
 }

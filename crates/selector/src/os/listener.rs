@@ -5,7 +5,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use rustix::io::retry_on_intr;
-use rustix::net::SocketAddrAny;
 use socket2::SockRef;
 
 use super::address;
@@ -45,13 +44,11 @@ impl Source for SocketListener {
 
 impl Listener for SocketListener {
     fn try_accept(&self) -> io::Result<(Box<dyn Socket>, Address)> {
-        match retry_on_intr(|| accept(self.fd.as_fd())) {
-            Ok((fd, peer)) => {
-                let peer = address::from_accept(peer)?;
-                Ok((Box::new(StreamSocket::new(fd, self.inet, true)), peer))
-            }
+        let accepted =
+            if self.inet { accept_inet(self.fd.as_fd()) } else { accept_any(self.fd.as_fd()) };
+        match accepted {
+            Ok((fd, peer)) => Ok((Box::new(StreamSocket::new(fd, self.inet, true)), peer)),
             Err(e) => {
-                let e = io::Error::from(e);
                 // Not for EMFILE and its like: the connection still waits.
                 if e.kind() == io::ErrorKind::WouldBlock {
                     self.cell.clear_readable();
@@ -66,7 +63,7 @@ impl Listener for SocketListener {
     }
 }
 
-/// Non-blocking and closed by exec from the start.
+/// TCP where accept4 exists: non-blocking and closed by exec in the same call.
 #[cfg(any(
     target_os = "linux",
     target_os = "android",
@@ -75,12 +72,14 @@ impl Listener for SocketListener {
     target_os = "netbsd",
     target_os = "openbsd",
 ))]
-fn accept(listener: BorrowedFd<'_>) -> rustix::io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+fn accept_inet(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Address)> {
     use rustix::net::SocketFlags;
-    rustix::net::acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (fd, peer) = retry_on_intr(|| rustix::net::acceptfrom_with(listener, flags))?;
+    let peer = std::net::SocketAddr::try_from(peer.ok_or(rustix::io::Errno::AFNOSUPPORT)?)?;
+    Ok((fd, peer.into()))
 }
 
-/// Non-blocking and closed by exec as soon as may be: there is no accept4.
 #[cfg(not(any(
     target_os = "linux",
     target_os = "android",
@@ -89,11 +88,21 @@ fn accept(listener: BorrowedFd<'_>) -> rustix::io::Result<(OwnedFd, Option<Socke
     target_os = "netbsd",
     target_os = "openbsd",
 )))]
-fn accept(listener: BorrowedFd<'_>) -> rustix::io::Result<(OwnedFd, Option<SocketAddrAny>)> {
-    let (fd, peer) = rustix::net::acceptfrom(listener)?;
-    rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
-    rustix::io::ioctl_fionbio(&fd, true)?;
-    #[cfg(target_vendor = "apple")]
-    rustix::net::sockopt::set_socket_nosigpipe(&fd, true)?;
-    Ok((fd, peer))
+fn accept_inet(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Address)> {
+    accept_any(listener)
+}
+
+/// Any family, with a second call to make it non-blocking. (Not by rustix, which panics when the
+/// path of a Unix peer fills its place to the last byte; the peer chooses that.)
+fn accept_any(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Address)> {
+    // Closed by exec, and SO_NOSIGPIPE where there is no MSG_NOSIGNAL: socket2 does both.
+    let (socket, peer) = loop {
+        match SockRef::from(&listener).accept() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            result => break result?,
+        }
+    };
+    let peer = address::from_kernel(&peer)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok((socket.into(), peer))
 }

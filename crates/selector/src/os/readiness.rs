@@ -70,7 +70,7 @@ pub(super) struct Entry {
     generation: u32,
     pub(super) fd: RawFd,
     pub(super) interest: Interest,
-    /// What edges said of a foreign source since its last report.
+    /// What edges said of a foreign source, within one select: the report forgets it.
     heard: Readiness,
     pub(super) link: Link,
     /// Its key is in the hot list.
@@ -82,10 +82,9 @@ const _: () = assert!(size_of::<Entry>() <= 24, "an idle registration is to stay
 impl Entry {
     /// What a select must report of it.
     fn due(&self) -> Readiness {
-        match (&self.cell, self.link) {
-            (Some(cell), _) => cell.get().wanted(self.interest),
-            (None, Link::Lost | Link::Parked) => Readiness::NONE,
-            (None, _) => self.heard.wanted(self.interest),
+        match &self.cell {
+            Some(cell) => cell.get().wanted(self.interest),
+            None => self.heard,
         }
     }
 
@@ -161,7 +160,7 @@ impl Table {
         self.entries.iter().any(|(_, e)| is(e))
     }
 
-    /// Changes the mask. True if there is such an entry.
+    /// Changes the mask of an owned source. True if there is such an entry.
     pub(super) fn set_interest(&mut self, key: Key, interest: Interest) -> bool {
         let Some(entry) = self.get_mut(key) else { return false };
         entry.interest = interest;
@@ -172,9 +171,11 @@ impl Table {
     /// The kernel said something of a key, perhaps one that is gone.
     pub(super) fn edge(&mut self, key: Key, bits: Readiness) {
         let Some(entry) = self.get_mut(key) else { return };
-        match &entry.cell {
-            Some(cell) => cell.set(bits),
-            None => entry.heard |= bits,
+        match (&entry.cell, entry.link) {
+            (Some(cell), _) => cell.set(bits),
+            (None, Link::Armed | Link::Reported) => entry.heard |= bits.wanted(entry.interest),
+            // Left in the kernel by a duplicate of a descriptor that was closed (fact 5).
+            (None, _) => return,
         }
         self.list_if_due(key);
     }
@@ -223,3 +224,7 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod model;

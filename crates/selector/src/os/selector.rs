@@ -43,7 +43,7 @@ const REFUSES_TWICE: bool = cfg!(any(target_os = "linux", target_os = "android")
 /// # fn main() -> std::io::Result<()> {
 /// let mut selector = MioSelector::new()?;
 /// let (left, right) = OsNetwork::pair()?;
-/// let key = selector.register(&*right, Interest::READ)?;
+/// let key = selector.register(&right, Interest::READ)?;
 ///
 /// left.try_write(b"hello")?;
 /// let mut events = Vec::new();
