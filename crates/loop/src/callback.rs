@@ -1,0 +1,189 @@
+//! What a caller holds of a queued callback: [`Handle`] and [`TimerHandle`].
+
+use std::cell::Cell;
+use std::fmt;
+use std::panic::Location;
+use std::rc::Rc;
+
+use millrun_selector::Time;
+
+use crate::LoopHandle;
+use crate::timers::TimerId;
+
+/// A callback that was queued: it can be cancelled until it runs.
+///
+/// Dropping a handle does not cancel. Clones name the same callback.
+#[derive(Clone)]
+pub struct Handle(pub(crate) Rc<dyn Scheduled>);
+
+/// A callback with a deadline: it can be cancelled until it runs.
+///
+/// Dropping a handle does not cancel. Clones name the same timer.
+#[derive(Clone)]
+pub struct TimerHandle {
+    pub(crate) event_loop: LoopHandle,
+    pub(crate) id: TimerId,
+    pub(crate) when: Time,
+    pub(crate) callback: Rc<dyn Scheduled>,
+}
+
+/// A callback in the one allocation that the queue and its handles share.
+pub(crate) trait Scheduled {
+    /// Calls it, unless it is cancelled (or is being called, or can be called only once and was).
+    fn run(&self);
+    /// Drops the callback and what it captured, now (L-008).
+    fn cancel(&self);
+    fn is_cancelled(&self) -> bool;
+    /// The callback's type: for a closure, the function that it stands in.
+    fn name(&self) -> &'static str;
+    /// Where it was queued.
+    fn location(&self) -> &'static Location<'static>;
+}
+
+impl Handle {
+    /// Drops the callback, now, with all that it captured. Idempotent; harmless after it ran (L-008).
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+
+    /// [`cancel`](Handle::cancel) was called. asyncio's `Handle.cancelled`.
+    #[doc(alias = "cancelled")]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.is_cancelled()
+    }
+}
+
+impl TimerHandle {
+    /// Drops the callback, now, and takes the timer out of the queue. Idempotent; harmless after it
+    /// ran (L-049, L-050).
+    pub fn cancel(&self) {
+        self.callback.cancel();
+        self.event_loop.core().cancel_timer(self.id);
+    }
+
+    /// [`cancel`](TimerHandle::cancel) was called. asyncio's `Handle.cancelled`.
+    #[doc(alias = "cancelled")]
+    pub fn is_cancelled(&self) -> bool {
+        self.callback.is_cancelled()
+    }
+
+    /// The deadline, also after it passed (L-040).
+    pub const fn when(&self) -> Time {
+        self.when
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe(f.debug_struct("Handle"), &*self.0).finish()
+    }
+}
+
+impl fmt::Debug for TimerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut s = f.debug_struct("TimerHandle");
+        s.field("when", &self.when);
+        describe(s, &*self.callback).finish()
+    }
+}
+
+fn describe<'a, 'b>(
+    mut s: fmt::DebugStruct<'a, 'b>,
+    callback: &dyn Scheduled,
+) -> fmt::DebugStruct<'a, 'b> {
+    s.field("callback", &callback.name());
+    s.field("at", &format_args!("{}", callback.location()));
+    if callback.is_cancelled() {
+        s.field("cancelled", &true);
+    }
+    s
+}
+
+/// A callback for one call.
+pub(crate) struct Once<F> {
+    callback: Cell<Option<F>>,
+    cancelled: Cell<bool>,
+    location: &'static Location<'static>,
+}
+
+impl<F: FnOnce() + 'static> Once<F> {
+    pub(crate) fn new(callback: F, location: &'static Location<'static>) -> Rc<Once<F>> {
+        let callback = Cell::new(Some(callback));
+        Rc::new(Once { callback, cancelled: Cell::new(false), location })
+    }
+}
+
+impl<F: FnOnce() + 'static> Scheduled for Once<F> {
+    fn run(&self) {
+        if let Some(callback) = self.callback.take() {
+            callback();
+        }
+    }
+
+    fn cancel(&self) {
+        self.cancelled.set(true);
+        drop(self.callback.take());
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.get()
+    }
+
+    fn name(&self) -> &'static str {
+        std::any::type_name::<F>()
+    }
+
+    fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+}
+
+/// A callback for any number of calls: of a reader, a writer, a signal.
+pub(crate) struct Repeating<F> {
+    callback: Cell<Option<F>>,
+    cancelled: Cell<bool>,
+    location: &'static Location<'static>,
+}
+
+impl<F: FnMut() + 'static> Repeating<F> {
+    pub(crate) fn new(callback: F, location: &'static Location<'static>) -> Rc<Repeating<F>> {
+        let callback = Cell::new(Some(callback));
+        Rc::new(Repeating { callback, cancelled: Cell::new(false), location })
+    }
+}
+
+impl<F: FnMut() + 'static> Scheduled for Repeating<F> {
+    /// The callback is taken out while it runs, so it may cancel or replace itself; it comes back also when
+    /// it panics, since in asyncio a reader that fails stays.
+    fn run(&self) {
+        struct PutBack<'a, F>(&'a Repeating<F>, Option<F>);
+        impl<F> Drop for PutBack<'_, F> {
+            fn drop(&mut self) {
+                if !self.0.cancelled.get() {
+                    self.0.callback.set(self.1.take());
+                }
+            }
+        }
+        let mut taken = PutBack(self, self.callback.take());
+        if let Some(callback) = &mut taken.1 {
+            callback();
+        }
+    }
+
+    fn cancel(&self) {
+        self.cancelled.set(true);
+        drop(self.callback.take());
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.get()
+    }
+
+    fn name(&self) -> &'static str {
+        std::any::type_name::<F>()
+    }
+
+    fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+}

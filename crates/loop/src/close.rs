@@ -1,0 +1,91 @@
+//! How does a loop end? Connections first, then tasks, then the remote queue; and it always ends.
+
+use std::rc::Rc;
+
+use crate::state::{Core, Phase};
+use crate::{ErrorContext, catch, here};
+
+/// Rounds that a closing loop runs for what its connections queue. Each layer of a stack (TLS over TLS over
+/// a socket) adds one or two; whoever queues more without end is cut off.
+const CLOSING_ROUNDS: usize = 64;
+
+impl Core {
+    /// Closes; idempotent. Strangers' code may be called (and may call any handle), panics are reported.
+    pub(crate) fn close(self: &Rc<Self>) {
+        if self.phase.get() != Phase::Open {
+            return;
+        }
+        let _here = here::enter(self);
+        if self.check_process().is_err() {
+            return self.abandon();
+        }
+        self.phase.set(Phase::Closing);
+        for entry in self.ready.take_unowed() {
+            self.drop_reported("a callback of a closed loop", entry);
+        }
+        self.end_connections();
+        self.phase.set(Phase::Closed);
+        self.drop_all();
+        here::remove(self);
+    }
+
+    /// Tells each watcher, and runs what that queues (D-19).
+    fn end_connections(&self) {
+        let watchers = self.watches.borrow().watchers();
+        for watcher in watchers {
+            let _unit = self.enter_unit();
+            let name = watcher.name();
+            if let Err(panic) = catch(|| watcher.on_loop_close()) {
+                self.report(
+                    ErrorContext::new("exception in a watch, of a closing loop")
+                        .panic(panic)
+                        .detail("watch", name),
+                );
+            }
+        }
+        for _ in 0..CLOSING_ROUNDS {
+            if self.ready.len() == 0 {
+                return;
+            }
+            self.run_round(&mut |_| {});
+        }
+    }
+
+    fn drop_all(&self) {
+        for entry in self.ready.take() {
+            self.drop_reported("a callback of a closed loop", entry);
+        }
+        self.close_tasks();
+        let fds = self.fds.take();
+        self.drop_reported("a reader or writer of a closed loop", fds);
+        let watchers = self.watches.borrow_mut().take();
+        for watcher in watchers {
+            self.drop_reported("a watch of a closed loop", watcher);
+        }
+        let timers: Vec<_> = self.timers.borrow_mut().drain().collect();
+        for timed in timers {
+            self.drop_reported("a timer of a closed loop", timed);
+        }
+        for item in self.remote.0.close() {
+            self.drop_reported("a callback of a closed loop", item);
+        }
+        // Without waiting for its jobs (L-027).
+        drop(self.executor.shutdown());
+        self.blocks.clear();
+        // It may hold a handle of this loop: a circle.
+        self.handler.set(None);
+        let selector = self.selector.take();
+        drop(selector);
+    }
+
+    /// In a child process: the connections and the kernel's registry are shared with the parent, so nothing may
+    /// be told or dropped that could write to them or wait for a thread that is not here. It is all leaked; the
+    /// child's own descriptors of the registry alone are closed.
+    fn abandon(self: &Rc<Self>) {
+        self.phase.set(Phase::Closed);
+        std::mem::forget(Rc::clone(self));
+        let selector = self.selector.take();
+        drop(selector);
+        here::remove(self);
+    }
+}

@@ -1,0 +1,73 @@
+//! What runs next? The ready queue: first in, first out, a round at a time.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use millrun_selector::{Key, Readiness};
+
+use crate::UnitEnd;
+use crate::callback::Scheduled;
+
+/// Room that an empty queue keeps, 96 KiB. A burst needs more for a moment; an idle loop should not
+/// hold it for ever.
+const ROOM_KEPT: usize = 4096;
+
+/// One thing to run. None of them but `Remote` costs an allocation to queue: the others exist already.
+pub(crate) enum Entry {
+    /// A callback that someone holds a handle of.
+    Handle(Rc<dyn Scheduled>),
+    /// A watched source is ready. Looked up when it runs: the watch may be gone by then.
+    Io(Key, Readiness),
+    /// A task was woken; [`ROOT`](crate::task::ROOT) is the future of `run_until_complete`.
+    Task { index: u32, generation: u32 },
+    /// Work for the end of a unit that was left outside any, or work that is owed.
+    UnitEnd { work: Rc<dyn UnitEnd>, owed: bool },
+    /// A callback from `call_soon_threadsafe`.
+    Remote(Box<dyn FnOnce() + Send>),
+}
+
+/// Entries in the order in which they were queued. A round takes all that are there when it begins, so what
+/// they queue runs in the next one (L-002).
+#[derive(Default)]
+pub(crate) struct ReadyQueue {
+    queued: RefCell<Vec<Entry>>,
+    /// The empty vector of the last round, for its memory.
+    spare: Cell<Vec<Entry>>,
+}
+
+impl ReadyQueue {
+    /// Queues one more.
+    pub(crate) fn push(&self, entry: Entry) {
+        self.queued.borrow_mut().push(entry);
+    }
+
+    /// How many are queued.
+    pub(crate) fn len(&self) -> usize {
+        self.queued.borrow().len()
+    }
+
+    /// Takes all that are queued; give the vector back by [`give_back`](Self::give_back).
+    pub(crate) fn take(&self) -> Vec<Entry> {
+        self.queued.replace(self.spare.take())
+    }
+
+    /// Takes an emptied vector back, for its memory.
+    pub(crate) fn give_back(&self, mut batch: Vec<Entry>) {
+        batch.clear();
+        batch.shrink_to(ROOM_KEPT);
+        self.spare.set(batch);
+    }
+
+    /// Takes out all but what is owed (which must run even when the loop closes).
+    pub(crate) fn take_unowed(&self) -> Vec<Entry> {
+        let (owed, unowed) = self.take().into_iter().partition(Entry::is_owed);
+        *self.queued.borrow_mut() = owed;
+        unowed
+    }
+}
+
+impl Entry {
+    const fn is_owed(&self) -> bool {
+        matches!(self, Entry::UnitEnd { owed: true, .. })
+    }
+}

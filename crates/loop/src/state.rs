@@ -1,0 +1,197 @@
+//! What a loop consists of: [`Core`], shared by the loop and its handles.
+//!
+//! One rule holds for every `RefCell` here: it is borrowed only in code of this crate that calls no
+//! stranger. What must be dropped or called is taken out first.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::os::fd::RawFd;
+use std::panic::Location;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use millrun_selector::{Clock, Event, Network, Resolver, Selector, Time};
+
+use crate::callback::{Once, Scheduled};
+use crate::errors::ExceptionHandler;
+use crate::fds::FdWatch;
+use crate::metrics::{Counts, add};
+use crate::ready::{Entry, ReadyQueue};
+use crate::remote::{Item, Remote};
+use crate::task::TaskTable;
+use crate::timers::{TimerId, TimerQueue};
+use crate::unit::Units;
+use crate::watch::WatchTable;
+use crate::{
+    BlockPool, ErrorContext, Executor, Handle, LoopClosed, LoopHandle, RunError, TimerHandle,
+    UnitEnd, catch,
+};
+
+/// A callback that takes this long is reported in debug mode: asyncio's `slow_callback_duration`.
+pub(crate) const SLOW_CALLBACK: Duration = Duration::from_millis(100);
+
+/// A loop's state.
+pub(crate) struct Core {
+    pub(crate) this: Weak<Core>,
+    pub(crate) clock: Rc<dyn Clock>,
+    pub(crate) network: Rc<dyn Network>,
+    pub(crate) resolver: Arc<dyn Resolver>,
+    pub(crate) executor: Rc<dyn Executor>,
+    /// `None` once the loop is closed: its descriptors are given back even while handles live.
+    pub(crate) selector: RefCell<Option<Box<dyn Selector>>>,
+    pub(crate) remote: Remote,
+    pub(crate) ready: ReadyQueue,
+    pub(crate) timers: RefCell<TimerQueue<Timed>>,
+    pub(crate) watches: RefCell<WatchTable>,
+    pub(crate) fds: RefCell<HashMap<RawFd, Rc<FdWatch>>>,
+    pub(crate) tasks: RefCell<TaskTable>,
+    pub(crate) units: Units,
+    pub(crate) blocks: BlockPool,
+    pub(crate) handler: ExceptionHandler<LoopHandle>,
+    pub(crate) counts: Counts,
+    pub(crate) phase: Cell<Phase>,
+    pub(crate) running: Cell<bool>,
+    /// `stop` was called: the round that runs is the last one.
+    pub(crate) stopping: Cell<bool>,
+    /// The future of `run_until_complete` has its result: as `stopping`.
+    pub(crate) root_done: Cell<bool>,
+    /// Which `run_until_complete` it is: a waker of an earlier one finds nothing.
+    pub(crate) root_generation: Cell<u32>,
+    /// The process that made the loop: a child of it shares the kernel's registry and must not touch it.
+    pub(crate) pid: u32,
+    pub(crate) debug: Cell<bool>,
+    pub(crate) measure: bool,
+    pub(crate) slow: Cell<Duration>,
+    pub(crate) spin: Cell<Duration>,
+    /// The vectors of a turn, for their memory.
+    pub(crate) events: Cell<Vec<Event>>,
+    pub(crate) items: Cell<Vec<Item>>,
+}
+
+/// How far a loop's life has come. It only goes forward.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Phase {
+    /// Takes everything.
+    Open,
+    /// Connections are told of the end: callbacks are taken and run, nothing else.
+    Closing,
+    /// Takes nothing.
+    Closed,
+}
+
+/// What a timer does when it is due.
+pub(crate) enum Timed {
+    Call(Rc<dyn Scheduled>),
+    Wake(Waker),
+}
+
+impl Core {
+    pub(crate) fn handle(&self) -> Option<LoopHandle> {
+        self.this.upgrade().map(LoopHandle::new)
+    }
+
+    /// # Errors
+    /// The loop is closing or closed.
+    pub(crate) fn check_open(&self) -> Result<(), LoopClosed> {
+        if self.phase.get() == Phase::Open { Ok(()) } else { Err(LoopClosed) }
+    }
+
+    /// # Errors
+    /// This process is not the one that made the loop.
+    pub(crate) fn check_process(&self) -> Result<(), RunError> {
+        let here = std::process::id();
+        if here == self.pid { Ok(()) } else { Err(RunError::Forked { owner: self.pid, here }) }
+    }
+
+    pub(crate) fn call_soon<F: FnOnce() + 'static>(
+        &self,
+        callback: F,
+        location: &'static Location<'static>,
+    ) -> Result<Handle, LoopClosed> {
+        if self.phase.get() == Phase::Closed {
+            return Err(LoopClosed);
+        }
+        let node: Rc<dyn Scheduled> = Once::new(callback, location);
+        self.ready.push(Entry::Handle(Rc::clone(&node)));
+        Ok(Handle(node))
+    }
+
+    pub(crate) fn call_at<F: FnOnce() + 'static>(
+        &self,
+        when: Time,
+        callback: F,
+        location: &'static Location<'static>,
+    ) -> Result<TimerHandle, LoopClosed> {
+        let event_loop = self.handle().ok_or(LoopClosed)?;
+        let node: Rc<dyn Scheduled> = Once::new(callback, location);
+        let id = self.arm_timer(when, Timed::Call(Rc::clone(&node)))?;
+        Ok(TimerHandle { event_loop, id, when, callback: node })
+    }
+
+    pub(crate) fn arm_timer(&self, when: Time, timed: Timed) -> Result<TimerId, LoopClosed> {
+        self.check_open()?;
+        Ok(self.timers.borrow_mut().arm(when, timed))
+    }
+
+    pub(crate) fn cancel_timer(&self, id: TimerId) {
+        let timed = self.timers.borrow_mut().cancel(id);
+        drop(timed); // outside the borrow
+    }
+
+    /// Leaves work for the end of the running unit; outside any, for the next round.
+    pub(crate) fn at_unit_end(&self, work: Rc<dyn UnitEnd>) {
+        if self.units.is_inside() {
+            self.units.leave_work(work);
+        } else if self.phase.get() != Phase::Closed {
+            self.ready.push(Entry::UnitEnd { work, owed: false });
+        }
+    }
+
+    /// A task was woken on this thread.
+    pub(crate) fn push_task(&self, index: u32, generation: u32) {
+        if self.phase.get() == Phase::Open {
+            self.ready.push(Entry::Task { index, generation });
+        }
+    }
+
+    /// `call_soon_threadsafe` was called on this thread.
+    pub(crate) fn push_remote(&self, callback: Box<dyn FnOnce() + Send>) -> Result<(), LoopClosed> {
+        if self.phase.get() == Phase::Closed {
+            return Err(LoopClosed);
+        }
+        self.ready.push(Entry::Remote(callback));
+        Ok(())
+    }
+
+    /// Tells the exception handler. Never fails; holds no borrow.
+    pub(crate) fn report(&self, context: ErrorContext) {
+        add(&self.counts.reports, 1);
+        match self.handle() {
+            Some(event_loop) => self.handler.report(&event_loop, context),
+            None => crate::errors::report_default(&context),
+        }
+    }
+
+    /// Drops something of a stranger's; a panic of that is reported.
+    pub(crate) fn drop_reported<T>(&self, what: &'static str, value: T) {
+        if let Err(panic) = catch(move || drop(value)) {
+            self.report(
+                ErrorContext::new("exception in a destructor").panic(panic).detail("of", what),
+            );
+        }
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loop")
+            .field("phase", &self.phase.get())
+            .field("running", &self.running.get())
+            .field("clock", &self.clock)
+            .field("metrics", &self.metrics())
+            .finish_non_exhaustive()
+    }
+}

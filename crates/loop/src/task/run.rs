@@ -1,0 +1,74 @@
+//! One poll of a task, and what comes of it.
+
+use super::After;
+use super::join::JoinError;
+use super::table::BoxedTask;
+use crate::metrics::add;
+use crate::state::Core;
+use crate::{ErrorContext, catch};
+
+impl Core {
+    /// Polls a task that was woken, if it still runs. Its panic ends it alone.
+    pub(crate) fn run_task(&self, index: u32, generation: u32) {
+        let taken = self.tasks.borrow_mut().begin_poll(index, generation);
+        let Some((mut task, is_aborted)) = taken else { return };
+        add(&self.counts.polls, 1);
+        let is_over = if is_aborted {
+            self.fail_task(&mut task, JoinError::Aborted);
+            true
+        } else {
+            match catch(|| task.as_mut().poll()) {
+                Ok(is_over) => is_over,
+                Err(panic) => {
+                    self.fail_task(&mut task, JoinError::Panicked(panic));
+                    true
+                }
+            }
+        };
+        let after = self.tasks.borrow_mut().end_poll(index, task, is_over);
+        self.settle_task(after);
+    }
+
+    /// Drops the future of a task; its drop may panic, too.
+    fn fail_task(&self, task: &mut BoxedTask, error: JoinError) {
+        if let Err(panic) = catch(|| task.as_mut().fail(error)) {
+            self.report(
+                ErrorContext::new("exception while a task was dropped")
+                    .panic(panic)
+                    .detail("task", task.describe().0),
+            );
+        }
+    }
+
+    /// Does what the table left to be done: wakes who waits, drops what is over. A panic that nobody has
+    /// heard of is reported.
+    pub(crate) fn settle_task(&self, after: After) {
+        if let Some(joiner) = after.joiner {
+            if let Err(panic) = catch(|| joiner.wake()) {
+                self.report(ErrorContext::new("exception in a waker").panic(panic));
+            }
+        }
+        if let Some(mut task) = after.over {
+            if let Some(panic) = task.as_mut().take_panic() {
+                let (name, location) = task.describe();
+                self.report(
+                    ErrorContext::new("exception in a task that nobody waits for")
+                        .panic(panic)
+                        .detail("task", name)
+                        .detail("spawned at", location),
+                );
+            }
+            self.drop_reported("a task", task);
+        }
+    }
+
+    /// Drops the future of every task; each `JoinHandle` gives `LoopClosed`.
+    pub(crate) fn close_tasks(&self) {
+        let tasks = self.tasks.borrow_mut().take_running();
+        for (index, mut task) in tasks {
+            self.fail_task(&mut task, JoinError::LoopClosed);
+            let after = self.tasks.borrow_mut().end_poll(index, task, true);
+            self.settle_task(after);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Waiting for a moment: [`sleep`].
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use millrun_selector::Time;
+
+use crate::state::Timed;
+use crate::timers::TimerId;
+use crate::{LoopHandle, MustAwait};
+
+/// Waits for `duration`, by the clock of the loop that runs. Zero gives up one round (L-030).
+///
+/// # Panics
+/// The future panics when it is polled and no loop runs, nor did one when it was made.
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep::new(Deadline::After(duration))
+}
+
+/// Waits until `when`, by the clock of the loop that runs. A moment that has passed gives up one round.
+///
+/// # Panics
+/// As [`sleep`].
+#[doc(alias = "sleep")]
+pub fn sleep_until(when: Time) -> Sleep {
+    Sleep::new(Deadline::At(when))
+}
+
+/// The future of [`sleep`]. The time runs from its making if a loop runs then, else from its first
+/// poll. Cancel safe; dropping it takes its timer out of the queue.
+#[must_use = "futures do nothing unless they are awaited"]
+#[derive(Debug)]
+pub struct Sleep {
+    event_loop: Option<LoopHandle>,
+    deadline: Deadline,
+    state: State,
+    must_await: MustAwait,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Deadline {
+    /// Of a time that does not run yet; or zero, which needs no look at the clock.
+    After(Duration),
+    At(Time),
+}
+
+#[derive(Debug)]
+enum State {
+    New,
+    /// It was due when it was first polled, and one round was given up.
+    Yielded,
+    Armed {
+        id: TimerId,
+        waker: Waker,
+    },
+}
+
+impl Sleep {
+    fn new(deadline: Deadline) -> Sleep {
+        let event_loop = LoopHandle::current().ok();
+        let is_debug = event_loop.as_ref().is_some_and(LoopHandle::is_debug);
+        let must_await = MustAwait::new("sleep", is_debug);
+        let mut sleep = Sleep { event_loop: None, deadline, state: State::New, must_await };
+        if let Some(event_loop) = event_loop {
+            sleep.start(event_loop);
+        }
+        sleep
+    }
+
+    /// Moves the deadline, and waits anew if it was over.
+    pub fn reset(&mut self, when: Time) {
+        self.disarm();
+        self.deadline = Deadline::At(when);
+    }
+
+    /// The deadline; `None` while it is not known.
+    pub const fn deadline(&self) -> Option<Time> {
+        match self.deadline {
+            Deadline::At(when) => Some(when),
+            Deadline::After(_) => None,
+        }
+    }
+
+    /// From now on the time runs.
+    fn start(&mut self, event_loop: LoopHandle) {
+        if let Deadline::After(duration) = self.deadline {
+            if !duration.is_zero() {
+                self.deadline = Deadline::At(event_loop.now() + duration);
+            }
+        }
+        self.event_loop = Some(event_loop);
+    }
+
+    /// Takes the timer out of the queue, if there is one.
+    fn disarm(&mut self) {
+        let state = std::mem::replace(&mut self.state, State::New);
+        if let (State::Armed { id, .. }, Some(event_loop)) = (state, &self.event_loop) {
+            event_loop.core().cancel_timer(id);
+        }
+    }
+
+    fn arm(&mut self, event_loop: &LoopHandle, when: Time, waker: Waker) {
+        self.disarm();
+        // On a closed loop nothing will be polled again.
+        if let Ok(id) = event_loop.core().arm_timer(when, Timed::Wake(waker.clone())) {
+            self.state = State::Armed { id, waker };
+        }
+    }
+
+    /// # Panics
+    /// Without a loop.
+    fn event_loop(&mut self) -> LoopHandle {
+        if let Some(event_loop) = &self.event_loop {
+            return event_loop.clone();
+        }
+        match LoopHandle::current() {
+            Ok(event_loop) => {
+                self.start(event_loop.clone());
+                event_loop
+            }
+            Err(error) => panic!("sleep: {error}"),
+        }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.must_await.polled();
+        if matches!(self.state, State::Yielded) {
+            return Poll::Ready(());
+        }
+        let event_loop = self.event_loop();
+        let is_due = self.deadline().is_none_or(|when| event_loop.now() >= when);
+        match (&self.state, self.deadline) {
+            (State::Armed { .. }, _) if is_due => {
+                self.disarm();
+                self.state = State::Yielded;
+                return Poll::Ready(());
+            }
+            (State::Armed { waker, .. }, _) if waker.will_wake(context.waker()) => {}
+            (_, Deadline::At(when)) if !is_due => {
+                self.arm(&event_loop, when, context.waker().clone());
+            }
+            _ => {
+                self.state = State::Yielded;
+                context.waker().wake_by_ref();
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.disarm();
+    }
+}

@@ -1,0 +1,212 @@
+//! The table of tasks: places with generations. Pure bookkeeping: runs and drops nothing of a
+//! stranger's, but hands it out.
+
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::spawn::AnyTask;
+use super::{ROOT, TaskWaker};
+use crate::remote::Shared;
+
+pub(crate) type BoxedTask = Pin<Box<dyn AnyTask>>;
+
+#[derive(Default)]
+pub(crate) struct TaskTable {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+struct Slot {
+    /// Which task is meant: changes each time the place is freed.
+    generation: u32,
+    stage: Stage,
+    /// Nobody holds the `JoinHandle`: the place is freed when the task ends.
+    detached: bool,
+    aborted: bool,
+    /// `None` also while the task is polled: it is on the stack then.
+    task: Option<BoxedTask>,
+    /// Stays when the task is over: if no clone of it is left, the next task here uses it again.
+    waker: Option<Arc<TaskWaker>>,
+    /// Who awaits the `JoinHandle`.
+    joiner: Option<Waker>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Free,
+    Running,
+    /// The output waits for the `JoinHandle`.
+    Finished,
+}
+
+/// What must be done outside the table when a task was polled.
+#[derive(Default)]
+pub(crate) struct After {
+    /// A task that is over, to be dropped.
+    pub(crate) over: Option<BoxedTask>,
+    /// To be woken.
+    pub(crate) joiner: Option<Waker>,
+}
+
+/// What a `JoinHandle` finds.
+pub(crate) enum Joined {
+    Running,
+    Finished(BoxedTask),
+    /// The loop closed, or the output was taken.
+    Gone,
+}
+
+impl TaskTable {
+    /// A place for a new task, with its waker; fill it next.
+    pub(crate) fn reserve(&mut self, shared: &Arc<Shared>) -> (u32, u32, Waker) {
+        let index = self.free.pop().unwrap_or_else(|| self.grow());
+        let slot = &mut self.slots[index as usize];
+        slot.stage = Stage::Running;
+        slot.detached = false;
+        slot.aborted = false;
+        let generation = slot.generation;
+        match slot.waker.as_mut().and_then(Arc::get_mut) {
+            Some(waker) => waker.reuse(generation),
+            None => slot.waker = None,
+        }
+        let new = || Arc::new(TaskWaker::new(index, generation, shared));
+        let waker = Arc::clone(slot.waker.get_or_insert_with(new));
+        (index, generation, Waker::from(waker))
+    }
+
+    pub(crate) fn fill(&mut self, index: u32, task: BoxedTask) {
+        self.slots[index as usize].task = Some(task);
+    }
+
+    /// Takes a woken task out to be polled, and says whether it was aborted. `None` if it is over.
+    pub(crate) fn begin_poll(&mut self, index: u32, generation: u32) -> Option<(BoxedTask, bool)> {
+        let slot = self.slot_mut(index, generation)?;
+        if slot.stage != Stage::Running {
+            return None;
+        }
+        let task = slot.task.take()?;
+        if let Some(waker) = &slot.waker {
+            waker.begin_poll();
+        }
+        Some((task, slot.aborted))
+    }
+
+    /// Puts a task back. If it is over, its output waits for the `JoinHandle`, or it is handed out.
+    pub(crate) fn end_poll(&mut self, index: u32, task: BoxedTask, is_over: bool) -> After {
+        let slot = &mut self.slots[index as usize];
+        if !is_over {
+            slot.task = Some(task);
+            return After::default();
+        }
+        if slot.detached {
+            self.release(index);
+            return After { over: Some(task), joiner: None };
+        }
+        slot.task = Some(task);
+        slot.stage = Stage::Finished;
+        After { over: None, joiner: slot.joiner.take() }
+    }
+
+    /// For a `JoinHandle` that is polled. Hands out the waker that was there before.
+    pub(crate) fn join(
+        &mut self,
+        index: u32,
+        generation: u32,
+        waker: &Waker,
+    ) -> (Joined, Option<Waker>) {
+        let Some(slot) = self.slot_mut(index, generation) else { return (Joined::Gone, None) };
+        if slot.stage == Stage::Finished {
+            let task = slot.task.take();
+            let joiner = self.release(index);
+            return (task.map_or(Joined::Gone, Joined::Finished), joiner);
+        }
+        if slot.joiner.as_ref().is_some_and(|joiner| joiner.will_wake(waker)) {
+            return (Joined::Running, None);
+        }
+        (Joined::Running, slot.joiner.replace(waker.clone()))
+    }
+
+    /// For a `JoinHandle` that is dropped: hands out what is not needed any more.
+    pub(crate) fn detach(&mut self, index: u32, generation: u32) -> After {
+        let Some(slot) = self.slot_mut(index, generation) else { return After::default() };
+        slot.detached = true;
+        if slot.stage != Stage::Finished {
+            return After { over: None, joiner: slot.joiner.take() };
+        }
+        let over = slot.task.take();
+        let joiner = self.release(index);
+        After { over, joiner }
+    }
+
+    /// Marks a task that still runs; it must then be woken, to be dropped in its turn.
+    pub(crate) fn abort(&mut self, index: u32, generation: u32) -> Option<Arc<TaskWaker>> {
+        let slot = self.slot_mut(index, generation)?;
+        if slot.stage != Stage::Running {
+            return None;
+        }
+        slot.aborted = true;
+        slot.waker.clone()
+    }
+
+    /// The task is over, and its output waits or was taken.
+    pub(crate) fn is_finished(&self, index: u32, generation: u32) -> bool {
+        !self.slot(index, generation).is_some_and(|slot| slot.stage == Stage::Running)
+    }
+
+    /// Takes out all tasks that still run, for a loop that closes: give each to
+    /// [`end_poll`](Self::end_poll).
+    pub(crate) fn take_running(&mut self) -> Vec<(u32, BoxedTask)> {
+        let running = self.slots.iter_mut().enumerate().filter(|(_, s)| s.stage == Stage::Running);
+        running.filter_map(|(index, slot)| Some((index as u32, slot.task.take()?))).collect()
+    }
+
+    /// How many run, or wait to be joined.
+    pub(crate) fn live(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// The future's type and where it was spawned.
+    pub(crate) fn describe(
+        &self,
+        index: u32,
+        generation: u32,
+    ) -> Option<(&'static str, &'static Location<'static>)> {
+        self.slot(index, generation)?.task.as_ref().map(|task| task.describe())
+    }
+
+    fn slot(&self, index: u32, generation: u32) -> Option<&Slot> {
+        let slot = self.slots.get(index as usize)?;
+        (slot.generation == generation && slot.stage != Stage::Free).then_some(slot)
+    }
+
+    fn slot_mut(&mut self, index: u32, generation: u32) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(index as usize)?;
+        (slot.generation == generation && slot.stage != Stage::Free).then_some(slot)
+    }
+
+    fn grow(&mut self) -> u32 {
+        assert!(self.slots.len() < ROOT as usize, "2^32 - 1 tasks live, no more can");
+        let index = self.slots.len() as u32;
+        self.slots.push(Slot {
+            generation: 0,
+            stage: Stage::Free,
+            detached: false,
+            aborted: false,
+            task: None,
+            waker: None,
+            joiner: None,
+        });
+        index
+    }
+
+    /// Frees a place. What it held is taken out before; a waker that is left is handed out.
+    fn release(&mut self, index: u32) -> Option<Waker> {
+        let slot = &mut self.slots[index as usize];
+        slot.stage = Stage::Free;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(index);
+        slot.joiner.take()
+    }
+}

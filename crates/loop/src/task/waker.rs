@@ -1,0 +1,49 @@
+//! What wakes a task: its name and the way to its loop, in an `Arc`.
+//!
+//! The future is not reached from here, so a waker may be cloned, woken and dropped on any thread and at any
+//! time, also when the task is over or the loop is gone: then it finds nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Wake;
+
+use crate::remote::Shared;
+
+pub(crate) struct TaskWaker {
+    index: u32,
+    generation: u32,
+    /// The task is in the ready queue, or on the way there; it need not be queued again.
+    queued: AtomicBool,
+    shared: Arc<Shared>,
+}
+
+impl TaskWaker {
+    /// For a task that is about to be queued.
+    pub(crate) fn new(index: u32, generation: u32, shared: &Arc<Shared>) -> TaskWaker {
+        TaskWaker { index, generation, queued: AtomicBool::new(true), shared: Arc::clone(shared) }
+    }
+
+    /// For the next task at the same place, when no waker of the last one is left.
+    pub(crate) fn reuse(&mut self, generation: u32) {
+        self.generation = generation;
+        *self.queued.get_mut() = true;
+    }
+
+    /// From here on a wake-up queues the task again. Reading the flag and clearing it in one step makes
+    /// what was done before an earlier wake-up visible to the poll that follows.
+    pub(crate) fn begin_poll(&self) {
+        self.queued.swap(false, Ordering::AcqRel);
+    }
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            self.shared.wake_task(self.index, self.generation);
+        }
+    }
+}

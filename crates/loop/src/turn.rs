@@ -1,0 +1,297 @@
+//! What happens in one turn? Look (or wait), queue what came, run it in rounds.
+
+use std::fmt;
+use std::panic::Location;
+use std::time::Duration;
+
+use millrun_selector::{Event, Time};
+
+use crate::debug::warn_slow;
+use crate::metrics::add;
+use crate::ready::Entry;
+use crate::state::{Core, Phase, Timed};
+use crate::task::ROOT;
+use crate::{ErrorContext, RunError, catch};
+
+/// Another round begins before the next look at the selector only while a turn has run at most so many
+/// callbacks: a chain of tasks must not starve the sockets (D-16).
+const ROUNDS_CALLBACKS: usize = 256;
+
+/// …and only within so long after the first round began: callbacks may be slow.
+const ROUNDS_TIME: Duration = Duration::from_millis(1);
+
+/// The longest wait: asyncio's MAXIMUM_SELECT_TIMEOUT (L-005). Kernels refuse or misread much longer ones.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+/// Polls the future of `run_until_complete`; the argument tells which run's future is meant.
+pub(crate) type PollRoot<'a> = &'a mut dyn FnMut(u32);
+
+impl Core {
+    /// One turn. Says whether anything ran.
+    pub(crate) fn turn(
+        &self,
+        max_wait: Option<Duration>,
+        poll_root: PollRoot<'_>,
+    ) -> Result<bool, RunError> {
+        add(&self.counts.turns, 1);
+        let mut events = self.events.take();
+        let selected = self.select(self.timeout(max_wait), &mut events);
+        self.queue_remote();
+        for Event { key, readiness } in events.drain(..) {
+            self.ready.push(Entry::Io(key, readiness));
+        }
+        self.events.set(events);
+        selected?;
+        let now = self.queue_timers();
+        Ok(self.run_rounds(now, poll_root) > 0)
+    }
+
+    /// How long the selector may wait: not at all when there is something to run (L-004), else until the next timer
+    /// (L-005), else for ever (L-006).
+    fn timeout(&self, max_wait: Option<Duration>) -> Option<Duration> {
+        if self.ready.len() > 0 || self.stopping.get() || self.remote.0.is_pending() {
+            return Some(Duration::ZERO);
+        }
+        if max_wait == Some(Duration::ZERO) {
+            return max_wait;
+        }
+        let deadline = self.timers.borrow_mut().next_deadline();
+        let until = deadline.map(|when| when.since(self.clock.now()).min(LONGEST_WAIT));
+        match (until, max_wait) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    fn select(&self, timeout: Option<Duration>, out: &mut Vec<Event>) -> Result<(), RunError> {
+        let began = self.is_measured().then(|| self.clock.now());
+        let result = if timeout == Some(Duration::ZERO) {
+            self.look(timeout, out)
+        } else {
+            add(&self.counts.waits, 1);
+            self.wait(timeout, out)
+        };
+        if let Some(began) = began {
+            let spent = self.clock.now().since(began);
+            self.counts.select_time.set(self.counts.select_time.get() + spent);
+        }
+        result
+    }
+
+    /// Waits, busily for as long as `spin` says, then asleep.
+    fn wait(&self, timeout: Option<Duration>, out: &mut Vec<Event>) -> Result<(), RunError> {
+        let timeout = match self.spin(timeout, out)? {
+            Spun::Found => return Ok(()),
+            Spun::Left(timeout) => timeout,
+        };
+        let remote = &self.remote.0;
+        let timeout = match remote.fall_asleep() {
+            Ok(()) => timeout,
+            Err(crate::remote::Pending) => Some(Duration::ZERO),
+        };
+        let result = self.look(timeout, out);
+        remote.awake();
+        result
+    }
+
+    fn spin(&self, timeout: Option<Duration>, out: &mut Vec<Event>) -> Result<Spun, RunError> {
+        let spin = timeout.map_or(self.spin.get(), |t| t.min(self.spin.get()));
+        if spin.is_zero() {
+            return Ok(Spun::Left(timeout));
+        }
+        let began = self.clock.now();
+        loop {
+            self.look(Some(Duration::ZERO), out)?;
+            if !out.is_empty() || self.remote.0.is_pending() {
+                return Ok(Spun::Found);
+            }
+            let spent = self.clock.now().since(began);
+            if spent >= spin {
+                return Ok(Spun::Left(timeout.map(|t| t.saturating_sub(spent))));
+            }
+        }
+    }
+
+    fn look(&self, timeout: Option<Duration>, out: &mut Vec<Event>) -> Result<(), RunError> {
+        match &mut *self.selector.borrow_mut() {
+            Some(selector) => selector.select(timeout, out).map_err(RunError::Select),
+            None => Err(RunError::Closed),
+        }
+    }
+
+    fn queue_remote(&self) {
+        if !self.remote.0.is_pending() {
+            return;
+        }
+        let mut items = self.items.take();
+        self.remote.0.take(&mut items);
+        add(&self.counts.remote_items, items.len());
+        for item in items.drain(..) {
+            self.ready.push(item.into());
+        }
+        self.items.set(items);
+    }
+
+    /// Queues what is due, in order of deadline (L-042). Reads the clock, once, if there is any timer.
+    fn queue_timers(&self) -> Option<Time> {
+        if self.timers.borrow().is_empty() {
+            return None;
+        }
+        let now = self.clock.now();
+        loop {
+            let due = self.timers.borrow_mut().pop_due(now);
+            let Some((_, _, timed)) = due else { return Some(now) };
+            add(&self.counts.timers_fired, 1);
+            match timed {
+                Timed::Call(callback) => self.ready.push(Entry::Handle(callback)),
+                // A waker may be a stranger's (of a combinator), but must only queue.
+                Timed::Wake(waker) => {
+                    if let Err(panic) = catch(|| waker.wake()) {
+                        self.report(ErrorContext::new("exception in a waker").panic(panic));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs what is queued: the first round whole, then more of them within the budget. Gives the number of entries.
+    fn run_rounds(&self, now: Option<Time>, poll_root: PollRoot<'_>) -> usize {
+        let mut began = now;
+        let mut ran = 0;
+        loop {
+            let next = self.ready.len();
+            if next == 0 || (ran > 0 && ran + next > ROUNDS_CALLBACKS) {
+                return ran;
+            }
+            if ran > 0 {
+                let now = self.clock.now();
+                if now.since(*began.get_or_insert(now)) >= ROUNDS_TIME {
+                    return ran;
+                }
+            }
+            self.run_round(poll_root);
+            ran += next;
+            if self.stopping.get() || self.root_done.get() {
+                return ran;
+            }
+        }
+    }
+
+    /// Runs exactly what is queued now (L-002).
+    pub(crate) fn run_round(&self, poll_root: PollRoot<'_>) {
+        let mut batch = self.ready.take();
+        add(&self.counts.rounds, 1);
+        add(&self.counts.callbacks, batch.len());
+        for entry in batch.drain(..) {
+            if self.is_measured() {
+                self.run_measured(entry, poll_root);
+            } else {
+                self.run_entry(entry, poll_root);
+            }
+        }
+        self.ready.give_back(batch);
+    }
+
+    /// Runs one entry as a unit.
+    fn run_entry(&self, entry: Entry, poll_root: PollRoot<'_>) {
+        let _unit = self.enter_unit();
+        match entry {
+            Entry::Handle(callback) => {
+                if let Err(panic) = catch(|| callback.run()) {
+                    self.report(
+                        ErrorContext::new(format!("exception in callback {}", callback.name()))
+                            .panic(panic)
+                            .detail("handle", format_args!("queued at {}", callback.location())),
+                    );
+                }
+            }
+            Entry::Io(key, readiness) => {
+                add(&self.counts.io_events, 1);
+                self.run_event(key, readiness);
+            }
+            Entry::Task { .. } if self.phase.get() != Phase::Open => {}
+            Entry::Task { index: ROOT, generation } => poll_root(generation),
+            Entry::Task { index, generation } => self.run_task(index, generation),
+            Entry::UnitEnd { work, .. } => {
+                let name = work.name();
+                if let Err(panic) = catch(|| work.unit_end()) {
+                    self.report(
+                        ErrorContext::new(format!("exception in callback {name}")).panic(panic),
+                    );
+                }
+            }
+            Entry::Remote(callback) => {
+                if let Err(panic) = catch(callback) {
+                    self.report(
+                        ErrorContext::new("exception in a callback from another thread")
+                            .panic(panic),
+                    );
+                }
+            }
+        }
+    }
+
+    pub(crate) fn is_measured(&self) -> bool {
+        self.measure || self.debug.get()
+    }
+
+    /// As [`run_entry`](Self::run_entry), with a look at the clock before and after.
+    fn run_measured(&self, entry: Entry, poll_root: PollRoot<'_>) {
+        let description = Description::of(self, &entry);
+        let began = self.clock.now();
+        self.run_entry(entry, poll_root);
+        let spent = self.clock.now().since(began);
+        if spent > self.counts.longest_callback.get() {
+            self.counts.longest_callback.set(spent);
+        }
+        if self.debug.get() && spent >= self.slow.get() {
+            warn_slow(&description, spent);
+        }
+    }
+}
+
+/// What busy waiting came to.
+enum Spun {
+    Found,
+    /// What is left of the timeout.
+    Left(Option<Duration>),
+}
+
+/// What is known of an entry before it runs: afterwards it is gone.
+enum Description {
+    /// A type's name and where it was queued.
+    Placed(&'static str, &'static Location<'static>),
+    Named(&'static str),
+}
+
+impl Description {
+    fn of(core: &Core, entry: &Entry) -> Description {
+        match entry {
+            Entry::Handle(callback) => Description::Placed(callback.name(), callback.location()),
+            Entry::Io(key, readiness) => {
+                let wanted = core.watches.borrow().wanted(*key, *readiness);
+                Description::Named(wanted.map_or("a watch that is over", |(w, _)| w.name()))
+            }
+            Entry::Task { index: ROOT, .. } => {
+                Description::Named("the future of run_until_complete")
+            }
+            Entry::Task { index, generation } => {
+                match core.tasks.borrow().describe(*index, *generation) {
+                    Some((name, location)) => Description::Placed(name, location),
+                    None => Description::Named("a task that is over"),
+                }
+            }
+            Entry::UnitEnd { work, .. } => Description::Named(work.name()),
+            Entry::Remote(_) => Description::Named("a callback from another thread"),
+        }
+    }
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Description::Placed(name, location) => write!(f, "{name} at {location}"),
+            Description::Named(name) => f.write_str(name),
+        }
+    }
+}

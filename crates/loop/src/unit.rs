@@ -1,0 +1,83 @@
+//! What is the end of a unit? A *unit* is one callback, one watch event or one poll of a task;
+//! work can be left for its end: gathering of writes and settling of flow control hang on it, so
+//! neither needs a timer or a turn of its own.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::state::Core;
+use crate::{ErrorContext, catch};
+
+/// Work for the end of the running unit.
+pub trait UnitEnd {
+    /// Called once for each time that it was left, when the outermost unit ends. May write, and may
+    /// leave more work: that runs before the unit is over, too. A panic is reported.
+    fn unit_end(self: Rc<Self>);
+
+    /// A name for reports.
+    fn name(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
+}
+
+/// How deep the units are nested, and what waits for the outermost one's end.
+#[derive(Default)]
+pub(crate) struct Units {
+    depth: Cell<u32>,
+    ends: RefCell<Vec<Rc<dyn UnitEnd>>>,
+    /// The emptied vector, for its memory.
+    spare: Cell<Vec<Rc<dyn UnitEnd>>>,
+}
+
+impl Units {
+    pub(crate) fn is_inside(&self) -> bool {
+        self.depth.get() > 0
+    }
+
+    pub(crate) fn leave_work(&self, work: Rc<dyn UnitEnd>) {
+        self.ends.borrow_mut().push(work);
+    }
+
+    fn take(&self) -> Vec<Rc<dyn UnitEnd>> {
+        self.ends.replace(self.spare.take())
+    }
+}
+
+/// Inside a unit until dropped, also by a panic.
+pub(crate) struct InUnit<'a>(&'a Core);
+
+impl Core {
+    pub(crate) fn enter_unit(&self) -> InUnit<'_> {
+        self.units.depth.set(self.units.depth.get() + 1);
+        InUnit(self)
+    }
+
+    /// Runs what was left, in the order in which it was, until there is no more.
+    fn end_unit(&self) {
+        while !self.units.ends.borrow().is_empty() {
+            let mut works = self.units.take();
+            for work in works.drain(..) {
+                let name = work.name();
+                if let Err(panic) = catch(|| work.unit_end()) {
+                    self.report(
+                        ErrorContext::new("exception at the end of a unit")
+                            .panic(panic)
+                            .detail("work", name),
+                    );
+                }
+            }
+            self.units.spare.set(works);
+        }
+    }
+}
+
+impl Drop for InUnit<'_> {
+    fn drop(&mut self) {
+        let units = &self.0.units;
+        let depth = units.depth.get();
+        if depth == 1 && !units.ends.borrow().is_empty() {
+            self.0.end_unit();
+        }
+        units.depth.set(depth - 1);
+    }
+}
