@@ -1,14 +1,17 @@
 //! When is the next timer due? A queue ordered by (deadline, arming), with O(1) cancel.
 //!
-//! Most timers are timeouts, and most timeouts are cancelled: arming and cancelling must cost next
-//! to nothing, firing may cost a little. So an armed timer passes through up to three places:
+//! Most timers are timeouts, and most timeouts are cancelled long before they are due: arming and
+//! cancelling must cost next to nothing, firing may cost a little. So a timer is put in order only when its
+//! time is near, and waits in one of four places:
 //!
-//! - `fresh`: armed since the queue was last asked for a deadline, in no order. What is cancelled
-//!   here was never sorted.
-//! - `heap`: a few younger timers beside a larger `run`.
-//! - `run`: sorted, the soonest last, so that firing is a `pop`. Built by one sort when the younger
-//!   ones have become as many as it holds: a timer is sorted O(log n) times at most, and a million
-//!   armed at once are sorted once, which reads memory in order, as a large heap does not.
+//! - `fresh`: armed of late, in no order. A few are simply looked through; when they are more, they move on.
+//! - `far`: beyond the `horizon`, in no order. What is cancelled there was never sorted.
+//! - `run`: up to the horizon, sorted, the soonest last, so that firing is a `pop`.
+//! - `heap`: up to the horizon, and armed since `run` was made.
+//!
+//! When `run` and `heap` are used up, the horizon moves: the soonest eighth of `far` is selected and
+//! sorted. To fire n timers reads them about eight times, in order of memory, and sorts small
+//! pieces, where one large heap misses the cache at every level.
 //!
 //! Items themselves stay in `slots`. Each arming has a number of its own (`seq`), which orders equal
 //! deadlines and tells an entry whose timer is gone from one whose slot was taken by another timer.
@@ -25,8 +28,16 @@ use millrun_selector::Time;
 /// asyncio's figure (100) is of the same size (D-13).
 const DEAD_ALLOWED: usize = 64;
 
-/// `run` is built anew from this many younger timers on; below it the heap is as quick.
-const RUN_WORTH: usize = 64;
+/// So many fresh timers are looked through at each question and not moved: four cache lines, less work than a
+/// heap's push and pop. A timeout armed for one turn of the loop never leaves `fresh`.
+const FEW: usize = 8;
+
+/// The horizon moves over at least this many timers: a page of entries is sorted in a moment.
+const RUN_LEAST: usize = 64;
+
+/// The horizon moves over one in so many of the timers beyond it. More of them would sort what
+/// may be cancelled; fewer would read the rest more often.
+const RUN_SHARE: usize = 8;
 
 /// Room that is kept when the queue runs empty: 1024 timers are some tens of KiB, and a loop that
 /// had so many will soon have them again.
@@ -58,6 +69,9 @@ pub struct TimerQueue<T> {
     fresh: Vec<Entry>,
     heap: BinaryHeap<Entry>,
     run: Vec<Entry>,
+    far: Vec<Entry>,
+    /// Entries with greater keys are in `far` (or fresh), all others are not.
+    horizon: (Time, u64),
 }
 
 /// Names one arming: index and generation. A late use finds nothing, never another timer.
@@ -83,6 +97,16 @@ struct Entry {
     slot: u32,
 }
 
+/// Where an entry is that can be taken out.
+enum Place {
+    /// At this index.
+    Fresh(usize),
+    /// At the top.
+    Heap,
+    /// At the end.
+    Run,
+}
+
 impl<T> TimerQueue<T> {
     /// An empty queue. Allocates nothing.
     pub const fn new() -> TimerQueue<T> {
@@ -94,6 +118,8 @@ impl<T> TimerQueue<T> {
             fresh: Vec::new(),
             heap: BinaryHeap::new(),
             run: Vec::new(),
+            far: Vec::new(),
+            horizon: (Time::ZERO, 0),
         }
     }
 
@@ -113,28 +139,29 @@ impl<T> TimerQueue<T> {
     /// Takes a timer out, if it has neither fired nor been cancelled. O(1), amortised.
     pub fn cancel(&mut self, id: TimerId) -> Option<T> {
         let item = self.empty_slot(id.slot, id.seq)?;
-        if self.fresh.last().is_some_and(|last| last.seq == id.seq) {
-            self.fresh.pop();
+        let tail = self.fresh.len().saturating_sub(FEW);
+        if let Some(at) = self.fresh[tail..].iter().rposition(|entry| entry.seq == id.seq) {
+            self.fresh.swap_remove(tail + at);
         }
         self.sweep();
         Some(item)
     }
 
-    /// The soonest deadline. Sorts what was armed since it was last asked.
+    /// The soonest deadline. May sort some of what was armed since it was last asked.
     pub fn next_deadline(&mut self) -> Option<Time> {
         self.first().map(|(entry, _)| entry.when)
     }
 
     /// Takes out the soonest timer, if its deadline is `now` or before. Call it until it gives `None`.
     pub fn pop_due(&mut self, now: Time) -> Option<(TimerId, Time, T)> {
-        let (entry, in_run) = self.first()?;
+        let (entry, place) = self.first()?;
         if entry.when > now {
             return None;
         }
-        if in_run {
-            self.run.pop();
-        } else {
-            self.heap.pop();
+        match place {
+            Place::Fresh(at) => drop(self.fresh.swap_remove(at)),
+            Place::Heap => drop(self.heap.pop()),
+            Place::Run => drop(self.run.pop()),
         }
         let item = self.empty_slot(entry.slot, entry.seq)?;
         self.sweep();
@@ -165,38 +192,80 @@ impl<T> TimerQueue<T> {
     /// How many entries are kept, those of cancelled timers too: what memory is proportional to. At
     /// most twice [`len`](Self::len) and a few.
     pub fn entries(&self) -> usize {
-        self.fresh.len() + self.heap.len() + self.run.len()
+        self.fresh.len() + self.heap.len() + self.run.len() + self.far.len()
     }
 
-    /// The soonest live entry and whether it is the last of `run` (else it tops the heap).
-    fn first(&mut self) -> Option<(Entry, bool)> {
-        if !self.fresh.is_empty() {
-            self.sort_in();
+    /// The soonest live entry, and where it is.
+    fn first(&mut self) -> Option<(Entry, Place)> {
+        if self.fresh.len() > FEW {
+            self.move_fresh();
         }
-        while self.run.last().is_some_and(|entry| !is_live(&self.slots, entry)) {
-            self.run.pop();
-        }
-        while self.heap.peek().is_some_and(|entry| !is_live(&self.slots, entry)) {
-            self.heap.pop();
-        }
-        match (self.run.last(), self.heap.peek()) {
-            (Some(run), Some(heap)) if heap.key() < run.key() => Some((*heap, false)),
-            (Some(run), _) => Some((*run, true)),
-            (None, heap) => heap.map(|entry| (*entry, false)),
+        let near = self.first_near();
+        let fresh = self.fresh.iter().enumerate().filter(|(_, entry)| is_live(&self.slots, entry));
+        let fresh = fresh
+            .min_by_key(|(_, entry)| entry.key())
+            .map(|(at, entry)| (*entry, Place::Fresh(at)));
+        [near, fresh].into_iter().flatten().min_by_key(|(entry, _)| entry.key())
+    }
+
+    /// The soonest live entry of those that are not fresh.
+    fn first_near(&mut self) -> Option<(Entry, Place)> {
+        loop {
+            while self.run.last().is_some_and(|entry| !is_live(&self.slots, entry)) {
+                self.run.pop();
+            }
+            while self.heap.peek().is_some_and(|entry| !is_live(&self.slots, entry)) {
+                self.heap.pop();
+            }
+            return match (self.run.last(), self.heap.peek()) {
+                (Some(run), Some(heap)) if heap.key() < run.key() => Some((*heap, Place::Heap)),
+                (Some(run), _) => Some((*run, Place::Run)),
+                (None, Some(heap)) => Some((*heap, Place::Heap)),
+                (None, None) if self.far.is_empty() => None,
+                (None, None) => {
+                    self.move_horizon();
+                    continue;
+                }
+            };
         }
     }
 
-    /// Empties `fresh` into the heap, or makes a new run of everything.
-    fn sort_in(&mut self) {
-        let slots = &self.slots;
-        if self.fresh.len() + self.heap.len() <= self.run.len().max(RUN_WORTH) {
-            self.heap.extend(self.fresh.drain(..).filter(|entry| is_live(slots, entry)));
-            return;
+    /// Empties `fresh` into `far` and `heap`. When the heap would outgrow the run (the horizon is too far), the
+    /// horizon is set anew.
+    fn move_fresh(&mut self) {
+        let most = self.run.len().max(RUN_LEAST);
+        let mut too_many = false;
+        for entry in self.fresh.drain(..) {
+            if !is_live(&self.slots, &entry) {
+                continue;
+            }
+            if entry.key() > self.horizon || self.heap.len() == most {
+                too_many |= entry.key() <= self.horizon;
+                self.far.push(entry);
+            } else {
+                self.heap.push(entry);
+            }
         }
-        self.run.retain(|entry| is_live(slots, entry));
-        self.run.extend(self.heap.drain().filter(|entry| is_live(slots, entry)));
-        self.run.extend(self.fresh.drain(..).filter(|entry| is_live(slots, entry)));
+        if too_many {
+            self.far.append(&mut self.run);
+            self.far.extend(self.heap.drain());
+            self.move_horizon();
+        }
+    }
+
+    /// Makes a run of the soonest of `far`, which holds at least one entry. `run` and `heap` are empty.
+    fn move_horizon(&mut self) {
+        let count = (self.far.len() / RUN_SHARE).max(RUN_LEAST);
+        if count < self.far.len() {
+            // The latest to the front, so that the soonest are the tail.
+            let rest = self.far.len() - count;
+            self.far.select_nth_unstable_by_key(rest, |entry| std::cmp::Reverse(entry.key()));
+            self.run.extend(self.far.drain(rest..));
+        } else {
+            self.run.append(&mut self.far);
+        }
         self.run.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.key()));
+        self.horizon = self.run.first().map_or(self.horizon, Entry::key);
     }
 
     /// Drops the dead entries if they outnumber the live ones; gives memory back when the queue
@@ -204,21 +273,20 @@ impl<T> TimerQueue<T> {
     fn sweep(&mut self) {
         if self.entries() > 2 * self.live + DEAD_ALLOWED {
             let slots = &self.slots;
-            self.fresh.retain(|entry| is_live(slots, entry));
+            for entries in [&mut self.fresh, &mut self.run, &mut self.far] {
+                entries.retain(|entry| is_live(slots, entry));
+                if entries.capacity() > ROOM_KEPT && entries.capacity() / 4 > entries.len() {
+                    entries.shrink_to(entries.len() * 2);
+                }
+            }
             self.heap.retain(|entry| is_live(slots, entry));
-            self.run.retain(|entry| is_live(slots, entry));
-            shrink(&mut self.fresh);
-            shrink(&mut self.run);
             if self.heap.capacity() > ROOM_KEPT && self.heap.capacity() / 4 > self.heap.len() {
                 self.heap.shrink_to(self.heap.len() * 2);
             }
         }
         if self.live == 0 && self.slots.len() > ROOM_KEPT {
-            self.slots = Vec::new();
-            self.free = NONE;
-            self.fresh = Vec::new();
-            self.heap = BinaryHeap::new();
-            self.run = Vec::new();
+            let next_seq = self.next_seq;
+            *self = TimerQueue { next_seq, ..TimerQueue::new() };
         }
     }
 
@@ -270,7 +338,7 @@ impl<T> fmt::Debug for TimerQueue<T> {
 }
 
 impl Entry {
-    const fn key(&self) -> (Time, u64) {
+    fn key(&self) -> (Time, u64) {
         (self.when, self.seq)
     }
 }
@@ -290,10 +358,4 @@ impl PartialOrd for Entry {
 
 fn is_live<T>(slots: &[Slot<T>], entry: &Entry) -> bool {
     matches!(slots.get(entry.slot as usize), Some(Slot::Live { seq, .. }) if *seq == entry.seq)
-}
-
-fn shrink(entries: &mut Vec<Entry>) {
-    if entries.capacity() > ROOM_KEPT && entries.capacity() / 4 > entries.len() {
-        entries.shrink_to(entries.len() * 2);
-    }
 }
