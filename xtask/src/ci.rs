@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::commands::{cargo, root, succeed, succeed_within};
+use crate::commands::{cargo, each, scratch, succeed, succeed_within};
 use crate::metadata::{Package, packages};
 use crate::steps::Steps;
 use crate::{gate, layers, test, tidy};
@@ -32,7 +32,7 @@ pub(crate) fn run() -> Result<(), String> {
         succeed(&mut cargo(&format!("clippy {strict}")))
     });
     steps.step("clippy, each crate alone with no features", || {
-        bare.iter().try_for_each(|package| {
+        each(&bare, |package| {
             let which = format!("--package {} --no-default-features", package.name);
             succeed(&mut cargo(&format!("clippy {which} --all-targets -- --deny warnings")))
         })
@@ -42,7 +42,7 @@ pub(crate) fn run() -> Result<(), String> {
         succeed(command.env("RUSTDOCFLAGS", "--deny warnings"))
     });
     steps.step("tests", || test::run(&[]));
-    steps.step("examples", || examples.iter().try_for_each(|package| run_examples(package)));
+    steps.step("examples", || each(&examples, |package| run_examples(package)));
     steps.step("gate", || gate::run(&[]));
     steps.step("package", || {
         succeed(&mut cargo("publish --workspace --dry-run --locked --allow-dirty"))
@@ -54,19 +54,16 @@ pub(crate) fn run() -> Result<(), String> {
 fn run_examples(package: &Package) -> Result<(), String> {
     let of = format!("--package {}", package.name);
     succeed(&mut cargo(&format!("build {of} --examples")))?;
-    let mut failures = Vec::new();
-    for example in package.examples.iter().filter(|name| *name != TOUR) {
+    let (tour, small): (Vec<_>, Vec<_>) = package.examples.iter().partition(|name| *name == TOUR);
+    let small = each(small, |example| {
         let mut command = cargo(&format!("run --quiet {of} --example {example}"));
-        failures.extend(succeed_within(&mut command, LONGEST_EXAMPLE).err());
-    }
-    if package.examples.iter().any(|name| name == TOUR) {
-        failures.extend(run_tour(&of).err());
-    }
-    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
+        succeed_within(&mut command, LONGEST_EXAMPLE)
+    });
+    each([small, each(tour, |_| run_tour(&of))], |result| result)
 }
 
 fn run_tour(of: &str) -> Result<(), String> {
-    let file = root().join("target").join("tour-small-file");
+    let file = scratch("tour-small-file")?;
     let bytes: Vec<u8> = (0..TOUR_BYTES).map(|index| (index * 31 % 251) as u8).collect();
     fs::write(&file, bytes).map_err(|error| format!("{}: {error}", file.display()))?;
     succeed(&mut cargo(&format!("build --release {of} --example {TOUR}")))?;

@@ -15,6 +15,18 @@ pub(crate) fn root() -> PathBuf {
     }
 }
 
+/// Where cargo builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// A file for a tool to read or write, below where cargo builds.
+pub(crate) fn scratch(name: &str) -> Result<PathBuf, String> {
+    let directory = target().join("xtask");
+    std::fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
+    Ok(directory.join(name))
+}
+
 /// `cargo` with these arguments (separated by white space), in the root: the cargo that runs us.
 pub(crate) fn cargo(arguments: &str) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -35,6 +47,15 @@ pub(crate) fn succeed_within(command: &mut Command, limit: Duration) -> Result<(
         command.stdin(Stdio::null()).spawn().map_err(|error| format!("{line}: {error}"))?;
     let status = wait_within(&mut child, limit).map_err(|error| format!("{line}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{line}: {status}")) }
+}
+
+/// Does it for each, and goes on when one fails: the errors together.
+pub(crate) fn each<T>(
+    items: impl IntoIterator<Item = T>,
+    work: impl FnMut(T) -> Result<(), String>,
+) -> Result<(), String> {
+    let failures: Vec<String> = items.into_iter().map(work).filter_map(Result::err).collect();
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
 }
 
 /// What the command writes to its standard output; an error carries its standard error.
@@ -101,6 +122,13 @@ mod tests {
     fn a_failing_command_is_named_with_its_status() {
         let error = succeed(Command::new("sh").args(["-c", "exit 3"])).unwrap_err();
         assert!(error.contains("sh -c exit 3") && error.contains('3'), "{error}");
+    }
+
+    #[test]
+    fn one_failure_does_not_hide_the_next() {
+        let work = |number: u8| if number == 2 { Ok(()) } else { Err(number.to_string()) };
+        assert_eq!(each([1, 2, 3], work), Err("1\n3".to_owned()));
+        assert_eq!(each([2], work), Ok(()));
     }
 
     #[test]

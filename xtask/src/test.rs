@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use crate::commands::{answers, cargo, succeed};
+use crate::commands::{answers, cargo, each, succeed};
 use crate::metadata::{Package, packages};
 use crate::steps::Steps;
 
@@ -74,7 +74,7 @@ impl Runner {
 
     /// Runs the tests of what `which` (cargo's own options) names.
     fn test(self, which: &str) -> Result<(), String> {
-        self.commands(which).iter_mut().try_for_each(succeed)
+        each(&mut self.commands(which), succeed)
     }
 
     fn commands(self, which: &str) -> Vec<Command> {

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use super::{Measures, tools};
-use crate::commands::{root, wait_within};
+use crate::commands::{scratch, target, wait_within};
 
 pub(super) const IDLE: &str = "bytes/idle-connection";
 
@@ -176,17 +176,6 @@ impl Drop for Ended {
 
 fn program() -> PathBuf {
     target().join("release").join("gate")
-}
-
-/// A file for a tool to write to.
-fn scratch(name: &str) -> Result<PathBuf, String> {
-    let directory = target().join("gate");
-    fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
-    Ok(directory.join(name))
-}
-
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 fn read(path: &PathBuf) -> Result<String, String> {
