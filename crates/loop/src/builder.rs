@@ -97,6 +97,8 @@ impl Builder {
             ready: Default::default(),
             timers: Default::default(),
             watches: Default::default(),
+            #[cfg(feature = "os")]
+            signals: Default::default(),
             fds: RefCell::new(HashMap::new()),
             tasks: Default::default(),
             units: Default::default(),
@@ -150,11 +152,11 @@ mod defaults {
     }
 
     pub(super) fn network(_: &'static str) -> io::Result<Rc<dyn Network>> {
-        Ok(Rc::new(OsNetwork::default()))
+        Ok(Rc::new(OsNetwork))
     }
 
     pub(super) fn resolver(_: &'static str) -> io::Result<Arc<dyn Resolver>> {
-        Ok(Arc::new(SystemResolver::default()))
+        Ok(Arc::new(SystemResolver))
     }
 
     pub(super) fn executor() -> Rc<dyn Executor> {

@@ -56,6 +56,8 @@ impl Core {
             self.drop_reported("a callback of a closed loop", entry);
         }
         self.close_tasks();
+        #[cfg(feature = "os")]
+        self.drop_signals();
         let fds = self.fds.take();
         self.drop_reported("a reader or writer of a closed loop", fds);
         let watchers = self.watches.borrow_mut().take();
@@ -80,10 +82,13 @@ impl Core {
 
     /// In a child process: the connections and the kernel's registry are shared with the parent, so nothing may
     /// be told or dropped that could write to them or wait for a thread that is not here. It is all leaked; the
-    /// child's own descriptors of the registry alone are closed.
+    /// child's own descriptors of the registry are closed, and its signals
+    /// given back, nothing else.
     fn abandon(self: &Rc<Self>) {
         self.phase.set(Phase::Closed);
         std::mem::forget(Rc::clone(self));
+        #[cfg(feature = "os")]
+        self.drop_signals();
         let selector = self.selector.take();
         drop(selector);
         here::remove(self);

@@ -56,7 +56,13 @@ impl Core {
     ) -> io::Result<()> {
         self.check_open()?;
         let added = Added { callback, turn: self.counts.turns.get() };
-        let present = self.fds.borrow().get(&fd.as_raw_fd()).cloned();
+        let raw = fd.as_raw_fd();
+        let present = self.fds.borrow().get(&raw).cloned();
+        let own = present.as_ref().and_then(|watch| watch.key.get());
+        if self.watches.borrow().is_used(raw, own) {
+            let refused = DescriptorInUse { fd: raw };
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, refused));
+        }
         if let Some(watch) = present {
             watch.put(side, Some(added.clone()));
             match watch.key.get().map(|key| self.set_interest(key, watch.interest())) {
@@ -65,17 +71,13 @@ impl Core {
                 // the callbacks that were there are for the old one.
                 _ => watch.forget_all_but(&added.callback),
             }
-            self.fds.borrow_mut().remove(&fd.as_raw_fd());
+            self.fds.borrow_mut().remove(&raw);
         }
         self.add_first_side(fd, side, added)
     }
 
     fn add_first_side(&self, fd: BorrowedFd<'_>, side: Side, added: Added) -> io::Result<()> {
         let raw = fd.as_raw_fd();
-        if self.watches.borrow().has_fd(raw) {
-            let refused = DescriptorInUse { fd: raw };
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, refused));
-        }
         let watch = Rc::new(FdWatch {
             core: self.this.clone(),
             fd: raw,

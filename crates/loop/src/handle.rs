@@ -207,6 +207,33 @@ impl LoopHandle {
     }
 }
 
+/// Signals.
+#[cfg(feature = "os")]
+impl LoopHandle {
+    /// Calls back on the loop each time that the signal comes, as a callback of its own, not inside
+    /// the signal (L-105). Replaces the callback that it has (L-111). Any thread's loop may take a signal, but one at
+    /// a time (L-112).
+    ///
+    /// # Errors
+    /// [`SignalTaken`](crate::SignalTaken) inside, when another loop has it; what the kernel refuses; [`LoopClosed`] inside.
+    #[track_caller]
+    pub fn add_signal_handler(
+        &self,
+        signal: crate::Signal,
+        callback: impl FnMut() + 'static,
+    ) -> io::Result<Handle> {
+        let callback: Rc<dyn Scheduled> = Repeating::new(callback, Location::caller());
+        self.0.add_signal(signal, Rc::clone(&callback))?;
+        Ok(Handle(callback))
+    }
+
+    /// Gives the signal back: what the process did before with it, it does again. False if it had no handler
+    /// (L-110).
+    pub fn remove_signal_handler(&self, signal: crate::Signal) -> bool {
+        self.0.remove_signal(signal)
+    }
+}
+
 /// Units.
 impl LoopHandle {
     /// Leaves work for the end of the running unit: the outermost callback, event or poll. Outside any, it is
@@ -303,6 +330,10 @@ impl LoopHandle {
     }
 
     /// Sets what [`report`](LoopHandle::report) calls; `None` restores the default one, which logs (L-101).
+    #[expect(
+        clippy::type_complexity,
+        reason = "a name for it would hide what a caller has to write"
+    )]
     pub fn set_exception_handler(&self, handler: Option<Rc<dyn Fn(&LoopHandle, &ErrorContext)>>) {
         self.0.handler.set(handler);
     }

@@ -73,6 +73,8 @@ mod ready;
 mod remote;
 #[cfg(feature = "os")]
 mod signal;
+#[cfg(feature = "os")]
+mod signals;
 mod state;
 mod task;
 pub mod timers;

@@ -46,6 +46,8 @@ pub(crate) struct Core {
     pub(crate) ready: ReadyQueue,
     pub(crate) timers: RefCell<TimerQueue<Timed>>,
     pub(crate) watches: RefCell<WatchTable>,
+    #[cfg(feature = "os")]
+    pub(crate) signals: crate::signals::Signals,
     pub(crate) fds: RefCell<HashMap<RawFd, Rc<FdWatch>>>,
     pub(crate) tasks: RefCell<TaskTable>,
     pub(crate) units: Units,

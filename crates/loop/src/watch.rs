@@ -98,9 +98,12 @@ impl WatchTable {
         slot.watcher.clone().map(|watcher| (watcher, wanted))
     }
 
-    /// Some registration has this descriptor. A walk over all: only `add_reader` and `add_writer` ask.
-    pub(crate) fn has_fd(&self, fd: RawFd) -> bool {
-        self.slots.iter().any(|slot| slot.fd == fd && slot.watcher.is_some())
+    /// A registration other than `own` has this descriptor. A walk over all: only `add_reader` and
+    /// `add_writer` ask.
+    pub(crate) fn is_used(&self, fd: RawFd, own: Option<Key>) -> bool {
+        let own = own.map(|key| key.index as usize);
+        let mut slots = self.slots.iter().enumerate();
+        slots.any(|(i, slot)| slot.fd == fd && slot.watcher.is_some() && Some(i) != own)
     }
 
     /// All that watch.

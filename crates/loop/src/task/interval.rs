@@ -8,15 +8,15 @@ use std::time::Duration;
 use futures_core::Stream;
 use millrun_selector::Time;
 
-use super::sleep::{Sleep, sleep};
+use super::sleep::Sleep;
 use crate::LoopHandle;
 
 /// Ticks every `period`, the first time one period from now. A period of zero ticks every round.
 ///
 /// # Panics
-/// As [`sleep`].
+/// As [`sleep`](crate::sleep).
 pub fn interval(period: Duration) -> Interval {
-    Interval { period, sleep: sleep(period) }
+    Interval { period, sleep: Sleep::named("interval", period) }
 }
 
 /// Ticks at equal distances: also a [`Stream`]. Ticks that were missed are skipped, so a slow consumer

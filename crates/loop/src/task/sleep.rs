@@ -16,7 +16,7 @@ use crate::{LoopHandle, MustAwait};
 /// # Panics
 /// The future panics when it is polled and no loop runs, nor did one when it was made.
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep::new(Deadline::After(duration))
+    Sleep::new("sleep", Deadline::After(duration))
 }
 
 /// Waits until `when`, by the clock of the loop that runs. A moment that has passed gives up one round.
@@ -25,7 +25,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// As [`sleep`].
 #[doc(alias = "sleep")]
 pub fn sleep_until(when: Time) -> Sleep {
-    Sleep::new(Deadline::At(when))
+    Sleep::new("sleep_until", Deadline::At(when))
 }
 
 /// The future of [`sleep`]. The time runs from its making if a loop runs then, else from its first
@@ -58,15 +58,25 @@ enum State {
 }
 
 impl Sleep {
-    fn new(deadline: Deadline) -> Sleep {
+    fn new(name: &'static str, deadline: Deadline) -> Sleep {
         let event_loop = LoopHandle::current().ok();
         let is_debug = event_loop.as_ref().is_some_and(LoopHandle::is_debug);
-        let must_await = MustAwait::new("sleep", is_debug);
+        let must_await = MustAwait::new(name, is_debug);
         let mut sleep = Sleep { event_loop: None, deadline, state: State::New, must_await };
         if let Some(event_loop) = event_loop {
             sleep.start(event_loop);
         }
         sleep
+    }
+
+    /// As part of a future called `name`, for a warning.
+    pub(super) fn named(name: &'static str, duration: Duration) -> Sleep {
+        Sleep::new(name, Deadline::After(duration))
+    }
+
+    /// As part of a future that is polled: this one may never be.
+    pub(super) fn is_awaited(&mut self) {
+        self.must_await.polled();
     }
 
     /// Moves the deadline, and waits anew if it was over.

@@ -10,21 +10,21 @@ use std::time::Duration;
 use millrun_selector::Time;
 use pin_project_lite::pin_project;
 
-use super::sleep::{Sleep, sleep, sleep_until};
+use super::sleep::{Sleep, sleep_until};
 
 /// Awaits `future`, no longer than `duration` from now. asyncio's `wait_for`.
 ///
 /// # Panics
-/// As [`sleep`].
+/// As [`sleep`](crate::sleep).
 #[doc(alias = "wait_for")]
 pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
-    Timeout { future, sleep: sleep(duration) }
+    Timeout { future, sleep: Sleep::named("timeout", duration) }
 }
 
 /// Awaits `future`, no longer than until `when`.
 ///
 /// # Panics
-/// As [`sleep`].
+/// As [`sleep`](crate::sleep).
 pub fn timeout_at<F: Future>(when: Time, future: F) -> Timeout<F> {
     Timeout { future, sleep: sleep_until(when) }
 }
@@ -57,6 +57,7 @@ impl<F: Future> Future for Timeout<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        this.sleep.is_awaited();
         if let Poll::Ready(output) = this.future.poll(context) {
             return Poll::Ready(Ok(output));
         }
