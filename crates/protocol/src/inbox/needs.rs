@@ -4,13 +4,23 @@ use memchr::{memchr, memmem};
 
 use super::{EmptySeparator, LimitOverrun};
 
-/// A read: looks at what is buffered and says whether that will do.
-pub trait Need {
+/// A read: looks at what is buffered and says whether that will do. Sealed, since it runs while the
+/// intake is borrowed.
+pub trait Need: sealed::Sealed {
     /// Looks at all unread bytes. Called again with more behind the same ones, until it is content.
     fn look(&mut self, bytes: &[u8], limit: usize) -> Look;
 
     /// No more bytes will come, and `look` asked for more: what to do with the `buffered` ones.
     fn at_end(&self, buffered: usize) -> AtEnd;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::UpTo {}
+    impl Sealed for super::Exact {}
+    impl Sealed for super::Peek {}
+    impl Sealed for super::Line {}
+    impl Sealed for super::Until<'_> {}
 }
 
 /// What a [`Need`] says of the bytes.

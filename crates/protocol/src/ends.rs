@@ -1,0 +1,324 @@
+//! The two ends of a connection, polled: [`ReadEnd`] and [`WriteEnd`].
+
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use millrun_loop::LoopHandle;
+use millrun_transport::{CloseOutcome, Flow, Transport};
+
+use crate::inbox::{AtEnd, Attempt, Inbox, IncompleteRead, Need};
+use crate::state::{Mark, StreamState};
+use crate::{DrainWait, Place, ReadError, WriteError};
+
+/// The reading end: owns what it lends.
+///
+/// Dropping it discards what was not read and what still comes; errors still end the connection, and
+/// the writing end goes on. When both ends are dropped the transport is closed.
+pub struct ReadEnd {
+    state: Rc<StreamState>,
+    inbox: Inbox,
+}
+
+impl ReadEnd {
+    pub(crate) fn new(state: Rc<StreamState>) -> ReadEnd {
+        ReadEnd { state, inbox: Inbox::default() }
+    }
+
+    /// Whether the need is met. When it is, the result is [`lent`](ReadEnd::lent) (for
+    /// [`Peek`](crate::inbox::Peek): [`unread`](ReadEnd::unread)). Bytes leave the buffer only then.
+    ///
+    /// While it is pending it may be given up at any time ([`forget`](ReadEnd::forget)); nothing is lost.
+    ///
+    /// # Errors
+    /// [`ReadError`]. The connection's error comes after all bytes that came before it (D-04): a need that
+    /// those bytes can't meet fails with it, and they stay readable.
+    pub fn poll_read(
+        &mut self,
+        need: &mut impl Need,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), ReadError>> {
+        let state = &self.state;
+        let attempt = self.inbox.attempt(need, &mut state.intake.borrow_mut(), state.blocks());
+        let result = match attempt {
+            Attempt::Taken | Attempt::Shown => Ok(()),
+            Attempt::Over(overrun) => Err(ReadError::LimitOverrun(overrun)),
+            Attempt::Wait(_) if self.is_ended() => self.finish(need),
+            Attempt::Wait(_) => {
+                state.wait_to_read(cx);
+                // Whatever is needed has room now, so the transport reads on (ST-042).
+                state.resume();
+                return Poll::Pending;
+            }
+        };
+        self.state.clear(Mark::WAITING);
+        self.state.resume_if_low(self.inbox.unread().len());
+        Poll::Ready(result)
+    }
+
+    /// The pending read was given up: the room is the limit's again.
+    pub fn forget(&mut self) {
+        self.state.clear(Mark::WAITING);
+        self.state.intake.borrow_mut().set_want(0);
+    }
+
+    /// The result of the last read, until the next one.
+    pub fn lent(&self) -> &[u8] {
+        self.inbox.lent()
+    }
+
+    /// What a peek shows.
+    pub fn unread(&self) -> &[u8] {
+        self.inbox.unread()
+    }
+
+    /// How many bytes have arrived and were not read.
+    pub fn buffered(&self) -> usize {
+        self.inbox.unread().len() + self.state.intake.borrow().len()
+    }
+
+    /// The limit, in bytes.
+    pub fn limit(&self) -> usize {
+        self.state.intake.borrow().limit()
+    }
+
+    /// How much memory this connection owns for receiving, in bytes: 0 when all is read and the next read waits.
+    pub fn memory(&self) -> usize {
+        self.inbox.capacity() + self.state.intake.borrow().capacity()
+    }
+
+    /// The end of file has come and every byte before it was read (ST-011).
+    pub fn at_eof(&self) -> bool {
+        self.is_ended() && self.error().is_none() && self.buffered() == 0
+    }
+
+    /// The error behind the last byte, if the connection ended with one (ST-015).
+    #[doc(alias = "exception")]
+    pub fn error(&self) -> Option<io::Error> {
+        match self.state.flow.ending() {
+            Some(ending) if !self.state.is(Mark::EOF) => ending.for_read(),
+            _ => None,
+        }
+    }
+
+    /// The transport.
+    pub fn transport(&self) -> &Rc<dyn Transport> {
+        self.state.connected()
+    }
+
+    /// No more bytes will come.
+    fn is_ended(&self) -> bool {
+        self.state.is(Mark::EOF) || self.state.flow.ending().is_some()
+    }
+
+    /// The need was not met, and no more bytes will come.
+    fn finish(&mut self, need: &impl Need) -> Result<(), ReadError> {
+        if let Some(error) = self.error() {
+            self.state.intake.borrow_mut().set_want(0);
+            return Err(ReadError::Io(error));
+        }
+        let state = &self.state;
+        let mut intake = state.intake.borrow_mut();
+        match need.at_end(intake.len()) {
+            AtEnd::Take(n) => {
+                self.inbox.take_up_to(n, &mut intake, state.blocks());
+                Ok(())
+            }
+            AtEnd::Incomplete(expected) => {
+                self.inbox.take_up_to(usize::MAX, &mut intake, state.blocks());
+                let partial = self.inbox.lent().to_vec();
+                Err(ReadError::Incomplete(IncompleteRead { partial, expected }))
+            }
+        }
+    }
+}
+
+impl Drop for ReadEnd {
+    fn drop(&mut self) {
+        let state = &self.state;
+        state.set(Mark::NO_READER);
+        state.clear(Mark::WAITING);
+        self.inbox.clear(&mut state.intake.borrow_mut(), state.blocks());
+        state.resume();
+        state.end_if_forsaken();
+    }
+}
+
+/// What is buffered, without the bytes (ST-048).
+impl fmt::Debug for ReadEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("ReadEnd");
+        out.field("bytes", &self.buffered()).field("limit", &self.limit());
+        out.field("eof", &self.state.is(Mark::EOF)).field("waiting", &self.state.is(Mark::WAITING));
+        out.field("paused", &self.state.is(Mark::PAUSED)).field("error", &self.error());
+        out.field("transport", &self.transport()).finish()
+    }
+}
+
+/// The writing end.
+///
+/// Dropping it sends what is buffered and then ends the write direction; the reading end goes on. When
+/// both ends are dropped the transport is closed, which flushes and has its deadline.
+pub struct WriteEnd {
+    state: Rc<StreamState>,
+}
+
+impl WriteEnd {
+    pub(crate) fn new(state: Rc<StreamState>) -> WriteEnd {
+        WriteEnd { state }
+    }
+
+    /// Passes bytes to the transport. Never waits.
+    ///
+    /// # Errors
+    /// The bytes were not taken, and why (D-03).
+    pub fn write(&self, data: &[u8]) -> Result<(), WriteError> {
+        self.pass(|transport| transport.write(data))
+    }
+
+    /// As [`write`](WriteEnd::write), without a copy.
+    ///
+    /// # Errors
+    /// As `write`.
+    pub fn write_bytes(&self, data: Bytes) -> Result<(), WriteError> {
+        self.pass(|transport| transport.write_bytes(data))
+    }
+
+    /// Several pieces as one write.
+    ///
+    /// # Errors
+    /// As `write`.
+    pub fn writelines(&self, pieces: &[&[u8]]) -> Result<(), WriteError> {
+        self.pass(|transport| transport.writelines(pieces))
+    }
+
+    /// Ends the write direction, after what is buffered.
+    pub fn write_eof(&self) {
+        self.with(Mark::WROTE_EOF, |transport| transport.write_eof());
+    }
+
+    /// Begins to close; flushes first.
+    pub fn close(&self) {
+        self.with(Mark::CLOSING, |transport| transport.close());
+    }
+
+    /// Ends the connection now; what is buffered is dropped.
+    pub fn abort(&self) {
+        self.with(Mark::CLOSING, |transport| transport.abort());
+    }
+
+    /// Whether writing may go on; see [`FlowControl`](crate::FlowControl).
+    ///
+    /// # Errors
+    /// The connection's error, or a reset error after its end.
+    pub fn poll_drain(&self, drain: &mut DrainWait, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let closing = self.transport().is_closing();
+        self.state.flow.poll_drain(drain, closing, cx)
+    }
+
+    /// The drain was given up.
+    pub fn forget_drain(&self, drain: &mut DrainWait) {
+        self.state.flow.forget(drain);
+    }
+
+    /// Whether the connection is over, and how it ended. Any number may wait, independent of each
+    /// other (D-15).
+    ///
+    /// # Errors
+    /// The connection's error.
+    pub fn poll_closed(
+        &self,
+        place: &mut Option<Place>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<CloseOutcome>> {
+        match self.state.flow.ending() {
+            Some(ending) => {
+                self.state.closed.leave(place);
+                Poll::Ready(ending.for_close())
+            }
+            None => {
+                self.state.closed.wait(place, cx.waker());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The waiting for the close was given up.
+    pub fn forget_closed(&self, place: &mut Option<Place>) {
+        self.state.closed.leave(place);
+    }
+
+    /// Closing has begun, by whomever, or the connection is over.
+    pub fn is_closing(&self) -> bool {
+        self.state.flow.ending().is_some() || self.transport().is_closing()
+    }
+
+    /// Drains wait now.
+    pub fn is_paused(&self) -> bool {
+        self.state.flow.is_paused()
+    }
+
+    /// The transport.
+    pub fn transport(&self) -> &Rc<dyn Transport> {
+        self.state.connected()
+    }
+
+    /// The loop.
+    pub fn loop_handle(&self) -> &LoopHandle {
+        self.state.loop_handle()
+    }
+
+    fn with(&self, mark: Mark, f: impl FnOnce(&dyn Transport)) {
+        self.state.set(mark);
+        f(&**self.transport());
+    }
+
+    fn pass(&self, f: impl FnOnce(&dyn Transport) -> Flow) -> Result<(), WriteError> {
+        let flow = f(&**self.transport());
+        match flow {
+            Flow::Open => Ok(()),
+            Flow::Paused => {
+                self.state.flow.written(flow);
+                Ok(())
+            }
+            Flow::Closed => Err(self.refusal()),
+        }
+    }
+
+    fn refusal(&self) -> WriteError {
+        match self.state.flow.ending() {
+            _ if self.state.is(Mark::CLOSING) => WriteError::Closed,
+            Some(ending) => WriteError::Lost(ending.for_write()),
+            None if self.state.is(Mark::WROTE_EOF) => WriteError::Eof,
+            // An error ended it, and `connection_lost` is on its way.
+            None => WriteError::lost(),
+        }
+    }
+}
+
+impl Drop for WriteEnd {
+    fn drop(&mut self) {
+        let state = &self.state;
+        state.set(Mark::NO_WRITER);
+        if state.flow.ending().is_some() {
+            return;
+        }
+        if state.is(Mark::NO_READER) {
+            state.end_if_forsaken();
+        } else if self.transport().can_write_eof() {
+            self.transport().write_eof();
+        } else {
+            self.transport().flush();
+        }
+    }
+}
+
+impl fmt::Debug for WriteEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("WriteEnd");
+        out.field("flow", &self.state.flow).field("closing", &self.is_closing());
+        out.field("transport", &self.transport()).finish()
+    }
+}

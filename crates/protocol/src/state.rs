@@ -1,0 +1,216 @@
+//! What a connection's reader, writer and protocol share: one small allocation.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use millrun_loop::{BlockPool, LoopHandle};
+use millrun_transport::{CloseOutcome, Transport};
+
+use crate::inbox::{Intake, InvalidLimit};
+use crate::{Ending, FlowControl, Waiters};
+
+/// Shared by [`StreamReaderProtocol`](crate::StreamReaderProtocol), [`ReadEnd`](crate::ReadEnd) and
+/// [`WriteEnd`](crate::WriteEnd). No borrow outlives a method, and none spans a call to a transport or a waker.
+pub(crate) struct StreamState {
+    handle: LoopHandle,
+    pub(crate) intake: RefCell<Intake>,
+    /// The task that reads. Kept when it was woken, so that the next wait needs no clone; the mark `WAITING`
+    /// says whether it counts.
+    reader: Cell<Option<Waker>>,
+    transport: OnceCell<Rc<dyn Transport>>,
+    pub(crate) flow: FlowControl,
+    pub(crate) closed: Waiters,
+    marks: Cell<u8>,
+}
+
+/// One bit of what is true of a connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark(u8);
+
+impl Mark {
+    /// A read waits: the next event wakes it. Cleared by the waking and when the read is dropped.
+    pub(crate) const WAITING: Mark = Mark(1);
+    /// We stopped the transport's reading, for want of room. Cleared by resuming.
+    pub(crate) const PAUSED: Mark = Mark(2);
+    /// The peer's end of file has come. Never cleared; no bytes come after it.
+    pub(crate) const EOF: Mark = Mark(4);
+    /// The reader was dropped: what comes is discarded. Never cleared.
+    pub(crate) const NO_READER: Mark = Mark(8);
+    /// The writer was dropped. Never cleared.
+    pub(crate) const NO_WRITER: Mark = Mark(16);
+    /// Our side ended the write direction: a refused write is `Eof`. Never cleared.
+    pub(crate) const WROTE_EOF: Mark = Mark(32);
+    /// Our side began to close: a refused write is `Closed`. Never cleared.
+    pub(crate) const CLOSING: Mark = Mark(64);
+    /// Both ends were made. Never cleared.
+    pub(crate) const SPLIT: Mark = Mark(128);
+}
+
+impl StreamState {
+    pub(crate) fn new(handle: &LoopHandle, limit: usize) -> Result<Rc<StreamState>, InvalidLimit> {
+        Ok(Rc::new(StreamState {
+            handle: handle.clone(),
+            intake: RefCell::new(Intake::new(limit)?),
+            reader: Cell::new(None),
+            transport: OnceCell::new(),
+            flow: FlowControl::new(),
+            closed: Waiters::new(),
+            marks: Cell::new(0),
+        }))
+    }
+
+    /// The transport, once there is one: a second is a mistake of the first (ST-044) and is refused.
+    pub(crate) fn set_transport(&self, transport: Rc<dyn Transport>) {
+        let second = self.transport.set(transport).is_err();
+        debug_assert!(!second, "expected one connection_made, got a second");
+        self.wake_reader();
+        self.end_if_forsaken();
+    }
+
+    pub(crate) fn set(&self, mark: Mark) {
+        self.marks.set(self.marks.get() | mark.0);
+    }
+
+    pub(crate) fn clear(&self, mark: Mark) {
+        self.marks.set(self.marks.get() & !mark.0);
+    }
+
+    /// The end, told to all that wait: the read, those that wait for the close, the drains (ST-062).
+    pub(crate) fn end(&self, ending: Ending) {
+        self.flow.end(ending);
+        self.wake_reader();
+        self.closed.wake_all();
+    }
+
+    /// How a connection ended whose `connection_lost` got this.
+    pub(crate) fn ending(&self, error: Option<io::Error>) -> Ending {
+        let Some(error) = error else {
+            let outcome = self.transport().and_then(|t| t.close_outcome());
+            let unsent = match outcome {
+                Some(CloseOutcome::Unsent(unsent)) => unsent,
+                Some(CloseOutcome::Flushed) | None => 0,
+            };
+            return Ending::Closed { unsent };
+        };
+        Ending::lost(error)
+    }
+
+    /// The read, if one waits, is to look again.
+    pub(crate) fn wake_reader(&self) {
+        if self.is(Mark::WAITING) {
+            self.clear(Mark::WAITING);
+            if let Some(waker) = self.reader.take() {
+                waker.wake_by_ref();
+                // Waking may have run a stranger's code, but only the task that reads sets this.
+                let newer = self.reader.replace(Some(waker));
+                drop(newer);
+            }
+        }
+    }
+
+    pub(crate) fn wait_to_read(&self, cx: &Context<'_>) {
+        let held = self.reader.take();
+        let known = held.as_ref().is_some_and(|held| held.will_wake(cx.waker()));
+        let waker = if known { held } else { Some(cx.waker().clone()) };
+        drop(self.reader.replace(waker));
+        self.set(Mark::WAITING);
+        self.flow.rested();
+    }
+
+    /// The room is used up: no more, if the transport can be told so (ST-043).
+    pub(crate) fn pause_if_full(&self) {
+        if self.is(Mark::PAUSED) || self.intake.borrow().room() > 0 {
+            return;
+        }
+        if let Some(transport) = self.transport().filter(|t| t.can_pause_reading()) {
+            self.set(Mark::PAUSED);
+            transport.pause_reading();
+        }
+    }
+
+    pub(crate) fn resume(&self) {
+        if self.is(Mark::PAUSED) {
+            self.clear(Mark::PAUSED);
+            if let Some(transport) = self.transport() {
+                transport.resume_reading();
+            }
+        }
+    }
+
+    /// The resume rule after a read (ST-041): at most `limit` bytes are unread, `held` of them by the reader.
+    pub(crate) fn resume_if_low(&self, held: usize) {
+        if self.is(Mark::PAUSED) {
+            let intake = self.intake.borrow();
+            let low = held + intake.len() <= intake.limit() && intake.has_space();
+            drop(intake);
+            if low {
+                self.resume();
+            }
+        }
+    }
+
+    /// Nobody reads and nobody writes: close, which flushes and has its deadline.
+    pub(crate) fn end_if_forsaken(&self) {
+        if self.is(Mark::NO_READER) && self.is(Mark::NO_WRITER) {
+            if let Some(transport) = self.transport() {
+                transport.close();
+            }
+        }
+    }
+
+    pub(crate) fn poll_connected(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        if self.transport.get().is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(ending) = self.flow.ending() {
+            return Poll::Ready(Err(ending.for_write()));
+        }
+        self.wait_to_read(cx);
+        Poll::Pending
+    }
+
+    pub(crate) fn is(&self, mark: Mark) -> bool {
+        self.marks.get() & mark.0 != 0
+    }
+
+    pub(crate) fn transport(&self) -> Option<&Rc<dyn Transport>> {
+        self.transport.get()
+    }
+
+    /// The transport, asked for by what exists only after `connection_made`.
+    #[expect(
+        clippy::expect_used,
+        reason = "made by Connecting once there is a transport, which stays"
+    )]
+    pub(crate) fn connected(&self) -> &Rc<dyn Transport> {
+        self.transport.get().expect("a connection has a transport")
+    }
+
+    pub(crate) fn loop_handle(&self) -> &LoopHandle {
+        &self.handle
+    }
+
+    pub(crate) fn blocks(&self) -> &BlockPool {
+        self.handle.blocks()
+    }
+}
+
+impl Drop for StreamState {
+    fn drop(&mut self) {
+        self.intake.get_mut().clear(self.handle.blocks());
+    }
+}
+
+impl fmt::Debug for StreamState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("StreamState");
+        if let Ok(intake) = self.intake.try_borrow() {
+            out.field("landed", &intake.len()).field("limit", &intake.limit());
+        }
+        out.field("flow", &self.flow).field("marks", &format_args!("{:#b}", self.marks.get()));
+        out.finish_non_exhaustive()
+    }
+}

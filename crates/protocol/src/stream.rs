@@ -1,0 +1,241 @@
+//! From callbacks to a reader and a writer: [`StreamReaderProtocol`].
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use millrun_loop::LoopHandle;
+use millrun_transport::{Landing, Protocol, Transport};
+
+use crate::inbox::{Chunk, InvalidLimit};
+use crate::state::{Mark, StreamState};
+use crate::{Ending, ReadEnd, WriteEnd};
+
+/// What a server does with each connection: it gets it inside `connection_made`.
+pub type Connected = Rc<dyn Fn(Connection)>;
+
+/// The protocol under a reader and a writer: lets bytes land in a bounded inbox, and passes flow control
+/// and the end on. Hand it to any transport, one of your own too.
+///
+/// A transport must drop its protocol after `connection_lost`, as all of them do.
+pub struct StreamReaderProtocol {
+    /// `None` after `connection_lost`: the state owns the transport, which owns this.
+    state: Option<Rc<StreamState>>,
+    /// Lent to the transport between `landing` and `landed`.
+    lent: Chunk,
+    connected: Option<Connected>,
+}
+
+/// A connection that was made and not yet split into its ends. Dropping it closes it.
+#[derive(Debug)]
+#[must_use = "dropping it closes the connection"]
+pub struct Connection(Rc<StreamState>);
+
+/// Waits for `connection_made`. Dropping it closes the connection when that comes.
+#[derive(Debug)]
+#[must_use = "dropping it closes the connection"]
+pub struct Connecting(Option<Connection>);
+
+impl StreamReaderProtocol {
+    /// A protocol for one transport, and what becomes its ends. `limit` is in bytes (see
+    /// [`Intake`](crate::inbox::Intake)); blocks to land in come from `handle`'s loop.
+    ///
+    /// # Errors
+    /// A limit of 0 (ST-001).
+    pub fn new(
+        handle: &LoopHandle,
+        limit: usize,
+    ) -> Result<(StreamReaderProtocol, Connecting), InvalidLimit> {
+        let state = StreamState::new(handle, limit)?;
+        let connecting = Connecting(Some(Connection(Rc::clone(&state))));
+        Ok((StreamReaderProtocol::over(state, None), connecting))
+    }
+
+    /// As [`new`](StreamReaderProtocol::new), for a server: the connection goes to `connected` from
+    /// inside `connection_made` (SV-025).
+    ///
+    /// # Errors
+    /// A limit of 0 (ST-001).
+    #[doc(alias = "client_connected_cb")]
+    pub fn with_callback(
+        handle: &LoopHandle,
+        limit: usize,
+        connected: Connected,
+    ) -> Result<StreamReaderProtocol, InvalidLimit> {
+        Ok(StreamReaderProtocol::over(StreamState::new(handle, limit)?, Some(connected)))
+    }
+
+    fn over(state: Rc<StreamState>, connected: Option<Connected>) -> StreamReaderProtocol {
+        StreamReaderProtocol { state: Some(state), lent: Chunk::default(), connected }
+    }
+
+    /// A chunk that the transport did not answer for.
+    fn take_back(&mut self) {
+        if self.lent.capacity() > 0 {
+            let chunk = std::mem::take(&mut self.lent);
+            if let Some(state) = &self.state {
+                state.intake.borrow_mut().landed(chunk, 0, state.blocks());
+            }
+        }
+    }
+}
+
+impl Protocol for StreamReaderProtocol {
+    fn connection_made(&mut self, transport: Rc<dyn Transport>) {
+        let Some(state) = &self.state else { return };
+        state.set_transport(transport);
+        if let Some(connected) = self.connected.take() {
+            connected(Connection(Rc::clone(state)));
+        }
+    }
+
+    fn landing(&mut self) -> Landing<'_> {
+        self.take_back();
+        let Some(state) = &self.state else { return Landing::Shared(usize::MAX) };
+        if state.is(Mark::NO_READER) {
+            return Landing::Shared(usize::MAX);
+        }
+        let landing = state.intake.borrow_mut().landing(state.blocks());
+        match landing {
+            Some((chunk, most)) => {
+                self.lent = chunk;
+                Landing::Own(&mut self.lent.tail()[..most])
+            }
+            None if state.transport().is_some_and(|t| t.can_pause_reading()) => {
+                state.set(Mark::PAUSED);
+                Landing::Shared(0)
+            }
+            None => Landing::Shared(usize::MAX),
+        }
+    }
+
+    fn landed(&mut self, n: usize) -> io::Result<()> {
+        let Some(state) = &self.state else { return Ok(()) };
+        let chunk = std::mem::take(&mut self.lent);
+        state.intake.borrow_mut().landed(chunk, n, state.blocks());
+        arrived(state, n)
+    }
+
+    fn data_received(&mut self, data: &[u8]) -> io::Result<()> {
+        self.take_back();
+        let Some(state) = &self.state else { return Ok(()) };
+        if !state.is(Mark::NO_READER) {
+            state.intake.borrow_mut().feed(data, state.blocks());
+        }
+        arrived(state, data.len())
+    }
+
+    fn eof_received(&mut self) -> bool {
+        if let Some(state) = &self.state {
+            state.set(Mark::EOF);
+            state.wake_reader();
+        }
+        true
+    }
+
+    fn connection_lost(&mut self, error: Option<io::Error>) {
+        self.take_back();
+        self.connected = None;
+        if let Some(state) = self.state.take() {
+            let ending = state.ending(error);
+            state.end(ending);
+        }
+    }
+
+    fn pause_writing(&mut self) {
+        if let Some(state) = &self.state {
+            state.flow.pause_writing();
+        }
+    }
+
+    fn resume_writing(&mut self) {
+        if let Some(state) = &self.state {
+            state.flow.resume_writing();
+        }
+    }
+}
+
+/// Bytes are there: wake the read, then flow control (ST-003). None after the end of file (ST-004).
+fn arrived(state: &Rc<StreamState>, n: usize) -> io::Result<()> {
+    if n == 0 || state.is(Mark::NO_READER) {
+        return Ok(());
+    }
+    if state.is(Mark::EOF) {
+        let text = format!("expected nothing after the end of file, got {n} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    state.wake_reader();
+    state.pause_if_full();
+    Ok(())
+}
+
+/// Another protocol took the place, or the transport is gone without a word: what waits is told.
+impl Drop for StreamReaderProtocol {
+    fn drop(&mut self) {
+        self.take_back();
+        if let Some(state) = self.state.take() {
+            state.end(Ending::Replaced);
+        }
+    }
+}
+
+impl fmt::Debug for StreamReaderProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamReaderProtocol").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// Both ends.
+    pub fn split(self) -> (ReadEnd, WriteEnd) {
+        self.0.set(Mark::SPLIT);
+        (ReadEnd::new(Rc::clone(&self.0)), WriteEnd::new(Rc::clone(&self.0)))
+    }
+
+    /// The loop whose blocks it uses.
+    pub fn loop_handle(&self) -> &LoopHandle {
+        self.0.loop_handle()
+    }
+
+    /// The transport.
+    pub fn transport(&self) -> &Rc<dyn Transport> {
+        self.0.connected()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if !self.0.is(Mark::SPLIT) {
+            self.0.set(Mark::NO_READER);
+            self.0.set(Mark::NO_WRITER);
+            self.0.end_if_forsaken();
+        }
+    }
+}
+
+impl Connecting {
+    /// The connection, if it is made already.
+    ///
+    /// # Errors
+    /// Gives itself back when it is not.
+    pub fn now(mut self) -> Result<Connection, Connecting> {
+        self.0.take_if(|connection| connection.0.transport().is_some()).ok_or(self)
+    }
+}
+
+/// Fails when the protocol was dropped, or its connection lost, before it was made.
+impl Future for Connecting {
+    type Output = io::Result<Connection>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(connection) = &self.0 else { return Poll::Pending };
+        ready!(connection.0.poll_connected(cx))?;
+        match self.0.take() {
+            Some(connection) => Poll::Ready(Ok(connection)),
+            None => Poll::Pending,
+        }
+    }
+}
