@@ -77,11 +77,15 @@ fn files(root: &Path) -> Result<Vec<File>, String> {
 }
 
 fn check(root: &Path, files: &[File]) -> Vec<Problem> {
-    let sources: Vec<Source> = files
+    let mut sources: Vec<Source> = files
         .iter()
         .filter(|file| file.path.ends_with(".rs"))
         .map(|file| Source::new(&file.path, &file.text))
         .collect();
+    let test_modules: Vec<String> = sources.iter().flat_map(Source::test_modules).collect();
+    for source in &mut sources {
+        source.is_test_module |= test_modules.contains(&source.path);
+    }
     let text_of = |path: &str| {
         files.iter().find(|file| file.path == path).map_or("", |file| file.text.as_str())
     };

@@ -13,6 +13,8 @@ pub(crate) struct Source {
     pub(crate) code: String,
     /// The text with all but comments blanked.
     pub(crate) comments: String,
+    /// The whole file is test code: another one says so with `#[cfg(test)] mod …;`.
+    pub(crate) is_test_module: bool,
     /// Lines of `#[cfg(test)]` items and `#[test]` functions.
     test_lines: Vec<RangeInclusive<usize>>,
 }
@@ -31,6 +33,7 @@ impl Source {
             text: text.to_owned(),
             code,
             comments,
+            is_test_module: path.contains("/tests/"),
             test_lines: Vec::new(),
         };
         source.test_lines = source.find_test_lines();
@@ -44,9 +47,7 @@ impl Source {
 
     /// Whether this line is test code: a file of tests, or a part of one.
     pub(crate) fn is_test(&self, line: usize) -> bool {
-        self.path.contains("/tests/")
-            || self.path.ends_with("/tests.rs")
-            || self.test_lines.iter().any(|lines| lines.contains(&line))
+        self.is_test_module || self.test_lines.iter().any(|lines| lines.contains(&line))
     }
 
     /// Functions with a body, nested ones too.
@@ -81,13 +82,38 @@ impl Source {
         })
     }
 
-    fn find_test_lines(&self) -> Vec<RangeInclusive<usize>> {
-        let marked = self
-            .attributes("cfg")
+    /// Paths of the files that this one declares with `#[cfg(test)] mod …;`: where either could be.
+    pub(crate) fn test_modules(&self) -> Vec<String> {
+        let directory = match self.path.rsplit_once('/') {
+            Some((directory, "lib.rs" | "main.rs" | "mod.rs")) => directory,
+            _ => self.path.trim_end_matches(".rs"),
+        };
+        self.test_attributes()
+            .filter_map(|(at, text)| {
+                let mut rest = self.code[at + text.len()..].trim_start();
+                while rest.starts_with("#[") {
+                    rest = rest[closing(rest, 1)? + 1..].trim_start();
+                }
+                let name = rest.strip_prefix("mod ")?.split_once(';')?.0.trim();
+                let plain = !name.contains(|c: char| c.is_whitespace() || c == '{');
+                plain.then(|| {
+                    [format!("{directory}/{name}.rs"), format!("{directory}/{name}/mod.rs")]
+                })
+            })
+            .flatten()
+            .collect()
+    }
+
+    fn test_attributes(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.attributes("cfg")
             .filter(|(_, text)| words(text, "test").next().is_some() && !text.contains("not(test"))
             .chain(self.attributes("test"))
-            .map(|(at, _)| at);
-        marked.filter_map(|at| Some(self.line_of(at)..=self.line_of(self.body_end(at)?))).collect()
+    }
+
+    fn find_test_lines(&self) -> Vec<RangeInclusive<usize>> {
+        self.test_attributes()
+            .filter_map(|(at, _)| Some(self.line_of(at)..=self.line_of(self.body_end(at)?)))
+            .collect()
     }
 
     /// Where the first `{ }` after a position ends; none when a `;` outside of brackets comes first.
@@ -287,6 +313,15 @@ mod tests {
         assert!(Source::new("crates/x/tests/y.rs", "").is_test(1));
         let other = Source::new("src/x.rs", "#[cfg(not(test))]\nfn a() {\n}");
         assert!(!other.is_test(2));
+    }
+
+    #[test]
+    fn a_module_for_tests_is_found_where_it_is() {
+        let text =
+            "#[cfg(test)]\n#[expect(a)]\nmod model;\nmod other;\n#[cfg(test)]\nmod inside {}";
+        let of = |path| Source::new(path, text).test_modules();
+        assert_eq!(of("src/a.rs"), ["src/a/model.rs", "src/a/model/mod.rs"]);
+        assert_eq!(of("src/lib.rs"), ["src/model.rs", "src/model/mod.rs"]);
     }
 
     #[test]
