@@ -183,6 +183,11 @@ impl Lifecycle {
         first && self.has(MADE)
     }
 
+    /// `connection_made` was called.
+    pub const fn is_made(self) -> bool {
+        self.has(MADE)
+    }
+
     /// Received bytes may be given to the protocol.
     pub const fn delivers(self) -> bool {
         self.0 & (MADE | STARTED) == MADE | STARTED
@@ -227,6 +232,11 @@ impl Lifecycle {
     /// Closing in order, and bytes are still to leave.
     pub const fn is_flushing(self) -> bool {
         self.has(CLOSING) && !self.has(ENDING | LOST)
+    }
+
+    /// It was closed in order, by either side's wish: not by an abort or an error alone.
+    pub const fn was_closed(self) -> bool {
+        self.has(CLOSING)
     }
 
     /// The peer's end of file was seen.

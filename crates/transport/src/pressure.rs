@@ -74,41 +74,41 @@ pub enum Signal {
     Resume,
 }
 
-/// Told against true, for one write buffer and its present protocol.
+/// Told against true, for one write buffer and its present protocol. One byte: the marks are its owner's.
 ///
 /// ```
 /// use millrun_transport::pressure::{Pressure, Signal, Watermarks};
-/// let mut pressure = Pressure::new(Watermarks::from_high(100));
-/// pressure.update(101);
+/// let marks = Watermarks::from_high(100);
+/// let mut pressure = Pressure::new();
+/// assert!(pressure.update(101, marks)); // the protocol has to be told
 /// assert!(pressure.is_paused());
 /// assert_eq!(pressure.settle(), Some(Signal::Pause));
-/// pressure.update(26); // low is 25
+/// pressure.update(26, marks); // low is 25
 /// assert_eq!(pressure.settle(), None);
-/// pressure.update(25);
+/// pressure.update(25, marks);
 /// assert_eq!(pressure.settle(), Some(Signal::Resume));
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Pressure {
-    limits: Watermarks,
-    /// True from `size > high` until `size <= low`.
-    paused: bool,
-    /// The last signal that this protocol got was a pause.
-    told: bool,
-}
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pressure(u8);
+
+/// True from `size > high` until `size <= low`.
+const PAUSED: u8 = 1 << 0;
+/// The last signal that this protocol got was a pause.
+const TOLD: u8 = 1 << 1;
 
 impl Pressure {
-    /// Not paused, and nothing told. The marks should be in order ([`Watermarks::check`]).
-    pub const fn new(limits: Watermarks) -> Pressure {
-        Pressure { limits, paused: false, told: false }
+    /// Not paused, and nothing told.
+    pub const fn new() -> Pressure {
+        Pressure(0)
     }
 
-    /// The buffer's size is now this. True if the protocol has to be told something: call
-    /// [`settle`](Pressure::settle) when it is home.
-    pub fn update(&mut self, size: usize) -> bool {
-        if size > self.limits.high {
-            self.paused = true;
-        } else if size <= self.limits.low {
-            self.paused = false;
+    /// The buffer's size, or one of its marks, changed. True if the protocol has to be told something:
+    /// call [`settle`](Pressure::settle) when it is home.
+    pub fn update(&mut self, size: usize, marks: Watermarks) -> bool {
+        if size > marks.high {
+            self.0 |= PAUSED;
+        } else if size <= marks.low {
+            self.0 &= !PAUSED;
         }
         self.is_unsettled()
     }
@@ -118,37 +118,29 @@ impl Pressure {
         if !self.is_unsettled() {
             return None;
         }
-        self.told = self.paused;
-        Some(if self.told { Signal::Pause } else { Signal::Resume })
+        self.0 ^= TOLD;
+        Some(if self.is_paused() { Signal::Pause } else { Signal::Resume })
     }
 
     /// Another protocol took the place: it was told nothing yet.
     pub fn handle_new_protocol(&mut self) {
-        self.told = false;
-    }
-
-    /// Changes the marks and checks both directions against the present size (D-11). True as in
-    /// [`update`](Pressure::update).
-    ///
-    /// # Errors
-    /// When low is above high; nothing changes then (F-003).
-    pub fn set_limits(&mut self, limits: Watermarks, size: usize) -> Result<bool, InvalidLimits> {
-        self.limits = limits.check()?;
-        Ok(self.update(size))
-    }
-
-    /// The present marks.
-    pub const fn limits(&self) -> Watermarks {
-        self.limits
+        self.0 &= !TOLD;
     }
 
     /// Writers should wait, told or not.
-    pub const fn is_paused(&self) -> bool {
-        self.paused
+    pub const fn is_paused(self) -> bool {
+        self.0 & PAUSED != 0
     }
 
     /// What is true differs from what was told.
-    pub const fn is_unsettled(&self) -> bool {
-        self.paused != self.told
+    pub const fn is_unsettled(self) -> bool {
+        self.is_paused() != (self.0 & TOLD != 0)
+    }
+}
+
+impl fmt::Debug for Pressure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = if self.is_unsettled() { ", not told" } else { "" };
+        write!(f, "Pressure({}{told})", if self.is_paused() { "paused" } else { "open" })
     }
 }

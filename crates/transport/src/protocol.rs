@@ -67,8 +67,13 @@ pub trait Protocol {
     /// inside `write` (D-17); [`Flow`](crate::Flow) tells the caller at once.
     fn pause_writing(&mut self) {}
 
-    /// The write buffer is at or below its low mark: write on.
+    /// The write buffer is at or below its low mark: write on. Not called once the connection is closing.
     fn resume_writing(&mut self) {}
+
+    /// A name for reports.
+    fn name(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
 }
 
 /// Where received bytes land: the protocol's choice, made before each receive.

@@ -8,7 +8,6 @@ use proptest::prelude::*;
 fn f_001_the_defaults_are_16_and_64_kib() {
     // Also E-009: KiB, not MB.
     assert_eq!(Watermarks::default(), Watermarks { low: 16_384, high: 65_536 });
-    assert_eq!(Pressure::new(Watermarks::default()).limits().high, 65_536);
 }
 
 #[test]
@@ -21,13 +20,11 @@ fn f_002_one_mark_alone_gives_the_other() {
 }
 
 #[test]
-fn f_003_low_above_high_is_refused_and_nothing_changes() {
+fn f_003_low_above_high_is_refused() {
     let wrong = Watermarks { low: 11, high: 10 };
     assert_eq!(Watermarks::new(11, 10), Err(InvalidLimits(wrong)));
+    assert_eq!(wrong.check(), Err(InvalidLimits(wrong)));
     assert_eq!(Watermarks::new(10, 10), Ok(Watermarks { low: 10, high: 10 }));
-    let mut pressure = Pressure::new(Watermarks::from_high(100));
-    assert_eq!(pressure.set_limits(wrong, 0), Err(InvalidLimits(wrong)));
-    assert_eq!(pressure.limits(), Watermarks::from_high(100));
     assert_eq!(
         InvalidLimits(wrong).to_string(),
         "expected low <= high, got low = 11 and high = 10"
@@ -36,56 +33,60 @@ fn f_003_low_above_high_is_refused_and_nothing_changes() {
 
 #[test]
 fn f_004_above_high_pauses_at_high_does_not() {
-    let mut pressure = Pressure::new(Watermarks::from_high(100));
-    assert!(!pressure.update(100));
+    let marks = Watermarks::from_high(100);
+    let mut pressure = Pressure::new();
+    assert!(!pressure.update(100, marks));
     assert_eq!(pressure.settle(), None);
-    assert!(pressure.update(101));
+    assert!(pressure.update(101, marks));
     assert_eq!(pressure.settle(), Some(Signal::Pause));
     // F-006: not again.
-    assert!(!pressure.update(500));
+    assert!(!pressure.update(500, marks));
     assert_eq!(pressure.settle(), None);
 }
 
 #[test]
 fn f_007_at_low_resumes_above_it_does_not() {
-    let mut pressure = Pressure::new(Watermarks::from_high(100));
-    pressure.update(101);
+    let marks = Watermarks::from_high(100);
+    let mut pressure = Pressure::new();
+    pressure.update(101, marks);
     pressure.settle();
-    assert!(!pressure.update(26));
+    assert!(!pressure.update(26, marks));
     assert!(pressure.is_paused());
-    assert!(pressure.update(25));
+    assert!(pressure.update(25, marks));
     assert_eq!(pressure.settle(), Some(Signal::Resume));
 }
 
 #[test]
 fn f_009_changed_limits_are_checked_in_both_directions() {
-    let mut pressure = Pressure::new(Watermarks::from_high(100));
-    pressure.update(50);
-    assert_eq!(pressure.set_limits(Watermarks::from_high(40), 50), Ok(true));
+    let mut pressure = Pressure::new();
+    pressure.update(50, Watermarks::from_high(100));
+    assert!(pressure.update(50, Watermarks::from_high(40)));
     assert_eq!(pressure.settle(), Some(Signal::Pause));
     // D-11: asyncio would leave the writer stuck here.
-    assert_eq!(pressure.set_limits(Watermarks { low: 50, high: 100 }, 50), Ok(true));
+    assert!(pressure.update(50, Watermarks { low: 50, high: 100 }));
     assert_eq!(pressure.settle(), Some(Signal::Resume));
 }
 
 #[test]
 fn f_010_high_zero_pauses_on_any_byte_and_resumes_at_empty() {
-    let mut pressure = Pressure::new(Watermarks::from_high(0));
-    assert!(pressure.update(1));
+    let marks = Watermarks::from_high(0);
+    let mut pressure = Pressure::new();
+    assert!(pressure.update(1, marks));
     assert_eq!(pressure.settle(), Some(Signal::Pause));
-    assert!(!pressure.update(1));
-    assert!(pressure.update(0));
+    assert!(!pressure.update(1, marks));
+    assert!(pressure.update(0, marks));
     assert_eq!(pressure.settle(), Some(Signal::Resume));
 }
 
 #[test]
 fn a_new_protocol_is_told_what_is_true() {
-    let mut pressure = Pressure::new(Watermarks::from_high(10));
-    pressure.update(11);
+    let marks = Watermarks::from_high(10);
+    let mut pressure = Pressure::new();
+    pressure.update(11, marks);
     assert_eq!(pressure.settle(), Some(Signal::Pause));
     pressure.handle_new_protocol();
     assert_eq!(pressure.settle(), Some(Signal::Pause));
-    pressure.update(0);
+    pressure.update(0, marks);
     pressure.handle_new_protocol();
     assert_eq!(pressure.settle(), None, "resume never comes before pause");
 }
@@ -111,7 +112,7 @@ proptest! {
     /// Invariant 5, F-008.
     #[test]
     fn f_008_pause_and_resume_strictly_alternate(steps in prop::collection::vec(step(), 0..60)) {
-        let mut pressure = Pressure::new(Watermarks { low: 5, high: 15 });
+        let mut pressure = Pressure::new();
         let (mut low, mut high, mut size) = (5, 15, 0);
         // The model: hysteresis in one line, and the signals that this protocol got.
         let mut above = false;
@@ -120,11 +121,7 @@ proptest! {
             match step {
                 Step::Size(n) => size = n,
                 Step::Limits(l, h) => {
-                    prop_assert_eq!(
-                        pressure.set_limits(Watermarks { low: l, high: h }, size).is_ok(),
-                        l <= h
-                    );
-                    if l <= h {
+                    if Watermarks::new(l, h).is_ok() {
                         (low, high) = (l, h);
                     }
                 }
@@ -134,7 +131,7 @@ proptest! {
                     signals.clear();
                 }
             }
-            pressure.update(size);
+            pressure.update(size, Watermarks { low, high });
             above = size > high || (above && size > low);
             prop_assert_eq!(pressure.is_paused(), above);
             prop_assert_eq!(pressure.is_unsettled(), above != (signals.len() % 2 == 1));

@@ -11,6 +11,7 @@
 
 mod bare;
 mod client;
+mod looped;
 mod selector;
 
 use std::alloc::System;
@@ -57,6 +58,7 @@ fn serve(shape: &str, ended: &str) -> Outcome {
             bare::serve(&listener, ended)?;
         }
         "selector" => selector::serve(ended)?,
+        "loop" => looped::serve(ended)?,
         other => return Err(format!("no such server: {other}").into()),
     }
     let stats = ALLOCATOR.stats();

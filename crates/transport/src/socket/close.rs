@@ -1,0 +1,142 @@
+//! Who ends a connection, and by when?
+
+use std::io;
+use std::net::Shutdown;
+use std::time::Duration;
+
+use millrun_loop::ErrorContext;
+use millrun_selector::Time;
+
+use super::SocketTransport;
+use super::call::is_of_the_system;
+use super::flags::BLOCKED;
+use crate::CloseTimedOut;
+use crate::lifecycle::{Lifecycle, Next};
+
+impl SocketTransport {
+    /// Closes in order; with `total`, in that time, progress or not.
+    pub(super) fn begin_close(&self, total: Option<Duration>) {
+        let by = total.map(|total| self.handle().now() + total);
+        if let Some(by) = by.filter(|_| !self.life.get().is_ending()) {
+            self.rare(|rare| rare.close_by = Some(rare.close_by.map_or(by, |was| was.min(by))));
+        }
+        let was_flushing = self.life.get().is_flushing();
+        self.send_buffered();
+        let next = self.step(|life| life.handle_close(self.buffered() == 0));
+        self.follow(next, None);
+        if !was_flushing {
+            self.update_interest();
+        }
+        if self.life.get().is_flushing() && (!was_flushing || by.is_some()) {
+            self.arm_deadline(!was_flushing);
+        }
+    }
+
+    /// Ends the connection now, for this reason. The first end wins (T-019).
+    pub(super) fn end(&self, error: Option<io::Error>) {
+        let next = self.step(Lifecycle::handle_end);
+        self.follow(next, error);
+    }
+
+    /// Does what the lifecycle says.
+    pub(super) fn follow(&self, next: Next, error: Option<io::Error>) {
+        match next {
+            Next::Wait => {}
+            Next::ShutDown => self.shut_down(),
+            Next::Drain => self.queue_drain(),
+            Next::Lose => self.lose(error),
+        }
+    }
+
+    /// Nothing more is read or written: `connection_lost` is due.
+    fn lose(&self, error: Option<io::Error>) {
+        let unsent = self.buffer(|buffer| buffer.clear(self.handle().blocks()));
+        if unsent > 0 || error.is_some() {
+            self.rare(|rare| {
+                rare.unsent += unsent;
+                rare.error = rare.error.take().or(error);
+            });
+        }
+        self.flags.clear(BLOCKED);
+        self.cancel_timer();
+        self.update_interest();
+        self.queue_lost();
+    }
+
+    fn shut_down(&self) {
+        // A peer that is gone already makes it fail; reading will tell.
+        if let Some(Err(error)) = self.socket(|socket| socket.shutdown(Shutdown::Write)) {
+            tracing::debug!("{self:?}: shutdown failed: {error}");
+        }
+    }
+
+    pub(super) fn end_writing(&self) {
+        if self.life.get().takes_writes() {
+            self.send_buffered();
+        }
+        let next = self.step(|life| life.handle_write_eof(self.buffered() == 0));
+        self.follow(next, None);
+    }
+
+    /// An error of the system is logged by whoever saw it; any other is a program's.
+    pub(super) fn report_write_error(&self, error: &io::Error) {
+        const WHAT: &str = "fatal write error on socket transport";
+        if !is_of_the_system(error) {
+            let copy = io::Error::new(error.kind(), error.to_string());
+            self.report(ErrorContext::new(WHAT).error(copy));
+        }
+    }
+
+    pub(super) fn set_close_timeout_to(&self, timeout: Duration) {
+        self.rare(|rare| rare.close_timeout = Some(timeout));
+        if self.life.get().is_flushing() {
+            self.arm_deadline(false);
+        }
+    }
+
+    /// A flush that makes no progress must end. The timer is not moved by each progress: when it is due,
+    /// it looks whether there was any.
+    fn arm_deadline(&self, from_now: bool) {
+        if from_now {
+            let now = self.handle().now();
+            self.rare(|rare| rare.progress = now);
+        }
+        self.cancel_timer();
+        let (due, this) = (self.close_due(), self.this.clone());
+        let timer = self.handle().call_at(due, move || {
+            if let Some(transport) = this.upgrade() {
+                transport.deadline();
+            }
+        });
+        match timer {
+            Ok(timer) => self.rare(|rare| rare.timer = Some(timer)),
+            // No timer will fire any more: the loop is closing, and ends it.
+            Err(closed) => tracing::debug!("{self:?}: no close deadline: {closed}"),
+        }
+    }
+
+    fn close_due(&self) -> Time {
+        let default = self.common.close_timeout;
+        self.rare(|rare| {
+            let idle = rare.progress + rare.close_timeout.unwrap_or(default);
+            rare.close_by.map_or(idle, |by| by.min(idle))
+        })
+    }
+
+    fn deadline(&self) {
+        if !self.life.get().is_flushing() {
+            return;
+        }
+        if self.handle().now() < self.close_due() {
+            return self.arm_deadline(false);
+        }
+        let unsent = self.buffered();
+        self.end(Some(io::Error::new(io::ErrorKind::TimedOut, CloseTimedOut { unsent })));
+    }
+
+    pub(super) fn cancel_timer(&self) {
+        if let Some(timer) = self.peek(|rare| rare.timer.take()) {
+            timer.cancel();
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! In which order does a connection end? `connection_lost`, the socket, the owner (T-020).
+//!
+//! A socket that is closed while the peer's bytes are unread, or still come, answers with a reset, and a
+//! reset makes the peer's kernel throw away what the peer has not read yet: the last answer is lost. So a
+//! connection that was closed in order, sent something and finds bytes unread at its end *lingers*: it ends its
+//! write direction, and discards what comes, until the peer closes or a limit is reached. Nobody
+//! hears of that: `connection_lost` has been called.
+
+use std::io::{self, ErrorKind};
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::time::Duration;
+
+use millrun_loop::{BlockSize, ErrorContext, catch};
+use millrun_selector::Socket;
+
+use super::SocketTransport;
+use super::flags::{LEFT, LINGERS, SENT};
+use super::read::LentBlock;
+use crate::lifecycle::Lifecycle;
+
+/// A linger ends after this long: a peer that reads its answer does so within some round trips.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+
+/// A linger discards this much at most: what a peer has on its way when it is answered early.
+const LINGER_BYTES: usize = 1024 * 1024;
+
+impl SocketTransport {
+    /// Queues the turn of `connection_lost`.
+    pub(super) fn queue_lost(&self) {
+        let Some(this) = self.this.upgrade() else { return };
+        if self.handle().call_soon_owed(this).is_err() {
+            // The loop closed, and told everyone then.
+            self.release();
+        }
+    }
+
+    /// The loop closes: now or never (D-19).
+    pub(super) fn loop_closes(&self) {
+        if self.flags.has(LINGERS) {
+            return self.release();
+        }
+        // Work that was left outside of any unit was dropped with the queue.
+        self.flags.clear(LEFT);
+        self.send_buffered();
+        self.end(None);
+    }
+
+    /// The turn of `connection_lost` has come.
+    pub(super) fn lost(&self) {
+        if self.life.get().is_lost() {
+            return;
+        }
+        let told = self.step(Lifecycle::handle_lost);
+        // Out of its slot for good: it may hold this transport, and the circle must break.
+        let mut protocol = self.slot.take();
+        let error = self.peek(|rare| rare.error.take());
+        let in_order = error.is_none() && self.life.get().was_closed();
+        let lost = catch(|| {
+            if let Some(protocol) = protocol.as_mut().filter(|_| told) {
+                protocol.connection_lost(error);
+            }
+        });
+        // On its own: a drop that panics while another panic unwinds would abort the process.
+        let dropped = catch(move || drop(protocol));
+        for panic in [lost, dropped].into_iter().filter_map(Result::err) {
+            self.report(ErrorContext::new("connection_lost() failed").panic(panic));
+        }
+        if in_order && self.has_unread_input() {
+            self.begin_linger();
+        } else {
+            self.release();
+        }
+    }
+
+    /// Asked once, at the end of a connection that could lose its last bytes by a reset.
+    fn has_unread_input(&self) -> bool {
+        let at_risk = !self.life.get().saw_eof() && self.flags.has(SENT);
+        let flushed = self.peek(|rare| Some(rare.unsent)).unwrap_or(0) == 0;
+        at_risk && flushed && self.discard().is_ok_and(|n| n > 0)
+    }
+
+    fn begin_linger(&self) {
+        self.flags.set(LINGERS);
+        let this = self.this.clone();
+        let timer = self.handle().call_later(LINGER_TIME, move || {
+            if let Some(transport) = this.upgrade() {
+                transport.release();
+            }
+        });
+        let Ok(timer) = timer else { return self.release() };
+        self.rare(|rare| rare.timer = Some(timer));
+        // If it fails, the peer is gone, and reading tells.
+        let _ = self.socket(|socket| socket.shutdown(Shutdown::Write));
+        self.update_interest();
+    }
+
+    /// More of what nobody wants has come, or the peer has closed at last.
+    pub(super) fn linger(&self) {
+        match self.discard() {
+            Ok(n) if n > 0 => {
+                let total = self.rare(|rare| {
+                    rare.taken += n;
+                    rare.taken
+                });
+                if total >= LINGER_BYTES {
+                    self.release();
+                }
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+            _ => self.release(),
+        }
+    }
+
+    /// Reads into nothing.
+    fn discard(&self) -> io::Result<usize> {
+        let mut block = LentBlock::take(self.handle().blocks(), BlockSize::Large);
+        self.socket(|socket| socket.try_read(block.bytes())).unwrap_or(Ok(0))
+    }
+
+    /// Gives everything back: the registration, then the descriptor, then the owner's count. Once.
+    pub(super) fn release(&self) {
+        let Some(socket) = self.socket.take() else { return };
+        self.flags.clear(LINGERS);
+        self.cancel_timer();
+        if let Some(this) = self.this.upgrade() {
+            // Fails only when the registration is gone already, which is as good.
+            let _ = self.handle().unwatch(self.key.get(), &*socket);
+            // This one and the caller's; the protocol's and the loop's are gone.
+            if Rc::strong_count(&this) > 2 {
+                self.remember(&*socket);
+            }
+        }
+        let common = &self.common;
+        let dropped = catch(move || drop(socket));
+        let told = catch(|| common.tell_over(self.number));
+        for panic in [dropped, told].into_iter().filter_map(Result::err) {
+            self.report(ErrorContext::new("ending a connection failed").panic(panic));
+        }
+    }
+
+    /// Somebody can still ask for the address of this end (T-023).
+    fn remember(&self, socket: &dyn Socket) {
+        if let Ok(local) = socket.local_addr() {
+            self.rare(|rare| rare.local = Some(local));
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Which of all this is [`Transport`]?
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use bytes::Bytes;
+use millrun_loop::catch;
+use millrun_selector::{Address, Socket, SocketOption, SocketOptionName};
+
+use super::flags::GATHERS;
+use super::outgoing::Data;
+use super::{Peer, SocketTransport};
+use crate::lifecycle::Lifecycle;
+use crate::{CloseOutcome, Flow, InvalidLimits, Protocol, Transport, Watermarks};
+
+impl Transport for SocketTransport {
+    fn write(&self, data: &[u8]) -> Flow {
+        self.write_data(Data::Borrowed(&[data]))
+    }
+
+    fn write_bytes(&self, data: Bytes) -> Flow {
+        self.write_data(Data::Owned(data))
+    }
+
+    fn writelines(&self, pieces: &[&[u8]]) -> Flow {
+        self.write_data(Data::Borrowed(pieces))
+    }
+
+    fn write_eof(&self) {
+        self.end_writing();
+    }
+
+    fn flush(&self) {
+        self.send_buffered();
+    }
+
+    fn close(&self) {
+        self.begin_close(None);
+    }
+
+    fn close_within(&self, total: Duration) {
+        self.begin_close(Some(total));
+    }
+
+    fn set_close_timeout(&self, without_progress: Duration) {
+        self.set_close_timeout_to(without_progress);
+    }
+
+    fn abort(&self) {
+        self.end(None);
+    }
+
+    fn fail(&self, error: io::Error) {
+        self.end(Some(error));
+    }
+
+    fn is_closing(&self) -> bool {
+        self.life.get().is_closing()
+    }
+
+    fn close_outcome(&self) -> Option<CloseOutcome> {
+        if !self.life.get().is_ending() {
+            return None;
+        }
+        Some(match self.peek(|rare| Some(rare.unsent)).unwrap_or(0) {
+            0 => CloseOutcome::Flushed,
+            unsent => CloseOutcome::Unsent(unsent),
+        })
+    }
+
+    fn pause_reading(&self) {
+        if self.step(Lifecycle::handle_pause) {
+            self.update_interest();
+        }
+    }
+
+    fn resume_reading(&self) {
+        if self.step(Lifecycle::handle_resume) {
+            self.update_interest();
+        }
+    }
+
+    fn is_reading(&self) -> bool {
+        self.life.get().is_reading()
+    }
+
+    fn set_protocol(&self, protocol: Box<dyn Protocol>) {
+        if self.life.get().is_lost() {
+            // Nobody would ever call it, and it may hold this transport: a circle.
+            if let Err(panic) = catch(move || drop(protocol)) {
+                self.panicked("drop of a protocol", panic);
+            }
+            return;
+        }
+        let mut pressure = self.pressure.get();
+        pressure.handle_new_protocol();
+        self.pressure.set(pressure);
+        if let Err(panic) = self.slot.set(protocol) {
+            self.panicked("drop of a protocol", panic);
+        }
+        self.update_pressure();
+    }
+
+    fn write_buffer_size(&self) -> usize {
+        self.buffered()
+    }
+
+    fn write_buffer_limits(&self) -> Watermarks {
+        self.marks()
+    }
+
+    fn set_write_buffer_limits(&self, limits: Watermarks) -> Result<(), InvalidLimits> {
+        let marks = limits.check()?;
+        self.rare(|rare| rare.marks = Some(marks));
+        self.update_pressure();
+        Ok(())
+    }
+
+    fn set_gathering(&self, on: bool) {
+        self.flags.put(GATHERS, on);
+        if !on {
+            self.send_buffered();
+        }
+    }
+
+    fn local_addr(&self) -> Option<Address> {
+        let asked = self.socket(|socket| socket.local_addr().ok()).flatten();
+        asked.or_else(|| self.peek(|rare| rare.local.clone()))
+    }
+
+    fn peer_addr(&self) -> Option<Address> {
+        match self.peer {
+            Peer::Unknown => None,
+            Peer::V4(address) => Some(address.into()),
+            Peer::Unnamed => Some(Address::UnixUnnamed),
+            Peer::Other => self.peek(|rare| rare.peer.clone()),
+        }
+    }
+
+    fn set_option(&self, option: SocketOption) -> io::Result<()> {
+        self.ask(|socket| socket.set_option(option))
+    }
+
+    fn option(&self, name: SocketOptionName) -> io::Result<SocketOption> {
+        self.ask(|socket| socket.option(name))
+    }
+}
+
+impl SocketTransport {
+    fn ask<R>(&self, f: impl FnOnce(&dyn Socket) -> io::Result<R>) -> io::Result<R> {
+        if self.life.get().is_lost() {
+            return Err(ErrorKind::NotConnected.into());
+        }
+        self.socket(f).unwrap_or_else(|| Err(ErrorKind::NotConnected.into()))
+    }
+}

@@ -1,0 +1,264 @@
+//! A connection over a socket: [`SocketTransport`].
+//!
+//! It joins a [`Socket`] with the four parts of this crate and adds no rule of its own about order
+//! ([`lifecycle`](crate::lifecycle)), about whom to call ([`slot`](crate::slot)), about when to pause
+//! ([`pressure`](crate::pressure)) or about what is unsent ([`buffer`](crate::buffer)). What is left is when the
+//! kernel is asked for what:
+//!
+//! | file | question |
+//! |---|---|
+//! | `read.rs` | one receive per readable event: of how much, into what memory? |
+//! | `write.rs`, `outgoing.rs` | when does a write leave, and with what else? |
+//! | `settle.rs` | what is left for the end of the unit? |
+//! | `close.rs` | who ends a connection, and by when? |
+//! | `end.rs` | in which order does it end: `connection_lost`, the socket, the owner? |
+//! | `call.rs` | how is user code called, and what if it fails? |
+//! | `face.rs` | which of all this is [`Transport`]? |
+//! | `family.rs`, `rare.rs`, `flags.rs` | where is it kept, so that an idle connection is small? |
+
+mod call;
+mod close;
+mod end;
+mod face;
+mod family;
+mod flags;
+mod outgoing;
+mod rare;
+mod read;
+mod settle;
+mod write;
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4};
+use std::os::fd::AsRawFd;
+use std::rc::{Rc, Weak};
+
+use millrun_loop::{LoopHandle, Watch};
+use millrun_selector::{Address, Interest, Key, Readiness, Socket};
+
+pub use family::{CLOSE_TIMEOUT, ConnectionOwner, TransportFamily, TransportOptions};
+
+use crate::Protocol;
+use crate::buffer::WriteBuffer;
+use crate::lifecycle::Lifecycle;
+use crate::pressure::Pressure;
+use crate::slot::ProtocolSlot;
+use family::Common;
+use flags::{BLOCKED, Flags, GATHERS, LINGERS};
+use rare::Rare;
+
+/// A transport over a stream socket.
+///
+/// The loop keeps it alive until `connection_lost` has returned, so nobody needs to hold it. Its
+/// `Debug` text tells the state: `<SocketTransport fd=7 read=polling write=<idle, bufsize=0>>`.
+pub struct SocketTransport {
+    this: Weak<SocketTransport>,
+    common: Rc<Common>,
+    /// Taken out for each call of it; gone for good when the connection is over.
+    socket: Cell<Option<Box<dyn Socket>>>,
+    slot: ProtocolSlot,
+    /// Taken out while it is being sent.
+    buffer: Cell<WriteBuffer>,
+    rare: Cell<Option<Box<Rare>>>,
+    key: Cell<Key>,
+    peer: Peer,
+    number: u32,
+    life: Cell<Lifecycle>,
+    pressure: Cell<Pressure>,
+    flags: Flags,
+}
+
+/// An address in 8 bytes where it fits: ten thousand connections are idle.
+enum Peer {
+    Unknown,
+    V4(SocketAddrV4),
+    Unnamed,
+    /// In the rare part.
+    Other,
+}
+
+impl SocketTransport {
+    /// Joins a connected socket and a protocol. Calls nothing: it queues `connection_made`, after which
+    /// reading starts. What the caller queues next therefore runs when both have happened (T-001).
+    ///
+    /// # Errors
+    /// What the selector refuses, and a closed loop: the socket is closed then. `InvalidInput` for marks
+    /// where low is above high.
+    #[doc(alias = "_make_socket_transport")]
+    pub fn new(
+        handle: &LoopHandle,
+        socket: Box<dyn Socket>,
+        protocol: Box<dyn Protocol>,
+        options: TransportOptions,
+    ) -> io::Result<Rc<SocketTransport>> {
+        let family = TransportFamily::new(handle, &options, None)
+            .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+        family.transport(socket, protocol, options.peer, 0)
+    }
+
+    fn make(
+        common: Rc<Common>,
+        socket: Box<dyn Socket>,
+        protocol: Box<dyn Protocol>,
+        peer: Option<Address>,
+        number: u32,
+    ) -> io::Result<Rc<SocketTransport>> {
+        let (peer, rare) = Peer::new(peer.or_else(|| socket.peer_addr().ok()));
+        let flags = Flags::default();
+        flags.put(GATHERS, common.gathering);
+        let transport = Rc::new_cyclic(|this| SocketTransport {
+            this: Weak::clone(this),
+            common,
+            socket: Cell::new(None),
+            slot: ProtocolSlot::new(protocol),
+            buffer: Cell::new(WriteBuffer::new()),
+            rare: Cell::new(rare),
+            key: Cell::new(Key { index: 0, generation: 0 }),
+            peer,
+            number,
+            life: Cell::new(Lifecycle::new()),
+            pressure: Cell::new(Pressure::new()),
+            flags,
+        });
+        // Registered from the start, and silent: so a loop that closes finds it.
+        let key = transport.handle().watch(&*socket, Interest::NONE, transport.clone())?;
+        transport.key.set(key);
+        transport.socket.set(Some(socket));
+        if let Err(closed) = transport.handle().call_soon_owed(transport.clone()) {
+            if let Some(socket) = transport.socket.take() {
+                let _ = transport.handle().unwatch(key, &*socket);
+            }
+            return Err(closed.into());
+        }
+        Ok(transport)
+    }
+
+    /// The turn of `connection_made` has come.
+    fn start(&self) {
+        let Some(this) = self.this.upgrade() else { return };
+        if !self.step(Lifecycle::handle_made) {
+            return;
+        }
+        self.call("connection_made", |p| p.connection_made(this));
+        // A no-op if the transport is paused or closing by now (T-002, T-022).
+        self.step(Lifecycle::handle_start);
+        self.update_interest();
+        // Writes may have been made before: what is true was not told then.
+        self.update_pressure();
+    }
+
+    /// The loop that it lives on.
+    pub fn handle(&self) -> &LoopHandle {
+        &self.common.handle
+    }
+
+    fn step<R>(&self, f: impl FnOnce(&mut Lifecycle) -> R) -> R {
+        let mut life = self.life.get();
+        let next = f(&mut life);
+        self.life.set(life);
+        next
+    }
+
+    /// Calls the socket. `None` when it is gone, or on the stack (a socket of a stranger's that called
+    /// back): then the kernel can't be asked now.
+    fn socket<R>(&self, f: impl FnOnce(&dyn Socket) -> R) -> Option<R> {
+        let lent = Lent { socket: self.socket.take(), home: &self.socket };
+        lent.socket.as_deref().map(f)
+    }
+
+    /// Says what of the socket's readiness matters now.
+    fn update_interest(&self) {
+        let life = self.life.get();
+        let mut interest = Interest::NONE;
+        if life.wants_reads() || self.flags.has(LINGERS) {
+            interest = interest | Interest::READ;
+        }
+        if self.flags.has(BLOCKED) && life.sends() {
+            interest = interest | Interest::WRITE;
+        }
+        if let Err(error) = self.handle().set_interest(self.key.get(), interest) {
+            // The registration is gone: without it nothing would ever happen again. Once ending, that is
+            // as it should be.
+            self.end(Some(error));
+        }
+    }
+}
+
+impl Watch for SocketTransport {
+    fn on_ready(self: Rc<Self>, readiness: Readiness) {
+        if self.flags.has(LINGERS) {
+            return self.linger();
+        }
+        if readiness.is_readable() && self.life.get().wants_reads() {
+            self.read_ready();
+        }
+        // Asked again after user code has run.
+        if readiness.is_writable() && self.flags.has(BLOCKED) {
+            self.write_ready();
+        }
+    }
+
+    fn on_loop_close(self: Rc<Self>) {
+        self.loop_closes();
+    }
+
+    fn name(&self) -> &'static str {
+        "SocketTransport"
+    }
+}
+
+/// The socket, for the length of a call of it.
+struct Lent<'a> {
+    socket: Option<Box<dyn Socket>>,
+    home: &'a Cell<Option<Box<dyn Socket>>>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if self.socket.is_some() {
+            self.home.set(self.socket.take());
+        }
+    }
+}
+
+impl Peer {
+    fn new(address: Option<Address>) -> (Peer, Option<Box<Rare>>) {
+        match address {
+            None => (Peer::Unknown, None),
+            Some(Address::Inet(SocketAddr::V4(v4))) => (Peer::V4(v4), None),
+            Some(Address::UnixUnnamed) => (Peer::Unnamed, None),
+            other => (Peer::Other, Some(Box::new(Rare { peer: other, ..Rare::default() }))),
+        }
+    }
+}
+
+/// The text form of asyncio's transports (T-030).
+impl fmt::Debug for SocketTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<SocketTransport")?;
+        let life = self.life.get();
+        if life.is_closing() {
+            f.write_str(if life.is_lost() { " closed" } else { " closing" })?;
+        }
+        if let Some(Some(fd)) = self.socket(|s| s.fd().map(|fd| fd.as_raw_fd())) {
+            write!(f, " fd={fd}")?;
+        }
+        if !life.is_lost() {
+            let read = if life.wants_reads() { "polling" } else { "idle" };
+            let write = if self.flags.has(BLOCKED) { "polling" } else { "idle" };
+            write!(f, " read={read} write=<{write}, bufsize={}>", self.buffered())?;
+        }
+        f.write_str(">")
+    }
+}
+
+impl Drop for SocketTransport {
+    /// The loop holds it until it is over: this is left only of a loop that failed to close it (T-028).
+    fn drop(&mut self) {
+        if self.socket.take().is_some() {
+            tracing::debug!("a transport was dropped unclosed");
+        }
+    }
+}

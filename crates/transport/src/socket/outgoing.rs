@@ -1,0 +1,115 @@
+//! What leaves in one send: what is buffered, and behind it what is being written.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+
+use bytes::Bytes;
+use millrun_loop::BlockPool;
+use millrun_selector::{MAX_SLICES, Socket};
+
+use crate::buffer::WriteBuffer;
+
+/// So many pieces go out from an array on the stack. Gathering keeps most sends at one or two.
+const FEW: usize = 8;
+
+/// The bytes of one write.
+pub(super) enum Data<'a> {
+    /// The caller's: copied if they can't leave now.
+    Borrowed(&'a [&'a [u8]]),
+    /// Ours: kept as they are.
+    Owned(Bytes),
+}
+
+impl Data<'_> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Data::Borrowed(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
+            Data::Owned(bytes) => bytes.len(),
+        }
+    }
+
+    /// Buffers all but the first `sent` bytes. What is shorter than `copied` is copied to its neighbours.
+    pub(super) fn keep(
+        self,
+        mut sent: usize,
+        copied: usize,
+        buffer: &mut WriteBuffer,
+        pool: &BlockPool,
+    ) {
+        match self {
+            Data::Owned(bytes) => {
+                let left = bytes.slice(sent.min(bytes.len())..);
+                if left.len() < copied { buffer.gather(&left, pool) } else { buffer.push(left) }
+            }
+            Data::Borrowed(pieces) => {
+                for piece in pieces {
+                    let skipped = sent.min(piece.len());
+                    sent -= skipped;
+                    buffer.gather(&piece[skipped..], pool);
+                }
+            }
+        }
+    }
+
+    /// Sends what is buffered and then this, in one call.
+    pub(super) fn send_behind(
+        &self,
+        buffer: &WriteBuffer,
+        socket: &dyn Socket,
+    ) -> io::Result<usize> {
+        match self {
+            Data::Borrowed(pieces) => send(buffer, pieces, socket),
+            Data::Owned(bytes) => send(buffer, &[bytes], socket),
+        }
+    }
+}
+
+fn send(buffer: &WriteBuffer, behind: &[&[u8]], socket: &dyn Socket) -> io::Result<usize> {
+    match (buffer.single(), behind) {
+        (Some(only), []) => return socket.try_write(only),
+        (None, [only]) if buffer.is_empty() => return socket.try_write(only),
+        _ => {}
+    }
+    let pieces = buffer.pieces() + behind.len();
+    if pieces <= FEW {
+        send_pieces(buffer, behind, socket, &mut [IoSlice::new(&[]); FEW])
+    } else {
+        send_pieces(buffer, behind, socket, &mut vec![IoSlice::new(&[]); pieces.min(MAX_SLICES)])
+    }
+}
+
+fn send_pieces<'a>(
+    buffer: &'a WriteBuffer,
+    behind: &[&'a [u8]],
+    socket: &dyn Socket,
+    slices: &mut [IoSlice<'a>],
+) -> io::Result<usize> {
+    let mut filled = buffer.slices(slices);
+    for (slice, piece) in slices[filled..].iter_mut().zip(behind) {
+        *slice = IoSlice::new(piece);
+        filled += 1;
+    }
+    socket.try_write_vectored(&slices[..filled])
+}
+
+/// The buffer, while it is being sent. What a stranger's socket caused to be written meanwhile comes behind.
+pub(super) struct Outgoing<'a> {
+    pub(super) buffer: WriteBuffer,
+    home: &'a Cell<WriteBuffer>,
+}
+
+impl<'a> Outgoing<'a> {
+    pub(super) fn take(home: &'a Cell<WriteBuffer>) -> Outgoing<'a> {
+        Outgoing { buffer: home.take(), home }
+    }
+}
+
+impl Drop for Outgoing<'_> {
+    fn drop(&mut self) {
+        let newer = self.home.take();
+        if !newer.is_empty() {
+            self.buffer.append(newer);
+        }
+        self.home.set(std::mem::take(&mut self.buffer));
+    }
+}
