@@ -119,7 +119,8 @@ impl Readiness {
         self.0 & other.0 == other.0
     }
 
-    /// The bits that a registration with this interest hears about.
+    /// The bits that a registration with this interest hears about. An error is heard whichever
+    /// direction is wanted.
     #[must_use]
     pub const fn wanted(self, interest: Interest) -> Readiness {
         let mut mask = 0;

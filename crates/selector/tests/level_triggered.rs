@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
@@ -83,6 +83,23 @@ fn sel_010_room_after_a_short_write_is_reported() {
     theirs.read_exact(&mut vec![0; sent]).unwrap();
     wait_for(&mut selector, key, Readiness::is_writable);
     assert!(ours.try_write(b"more").unwrap() > 0);
+}
+
+/// SEL-010, fact 2: the short write itself ends the report, no EAGAIN is needed.
+#[test]
+fn sel_010_a_short_write_is_not_reported_as_writable() {
+    let (mut selector, ours, key, theirs) = registered_pair(Interest::WRITE);
+    assert!(look_at(&mut selector, key).is_writable());
+    let block = vec![7; 16 << 20];
+    let sent = ours.try_write(&block).unwrap();
+    assert!(sent < block.len(), "the kernel took 16 MiB at once");
+    assert!(look_at(&mut selector, key).is_none());
+    let pieces = [IoSlice::new(&block), IoSlice::new(&block)];
+    while theirs.try_read(&mut vec![0; 1 << 20]).is_ok() {}
+    assert!(look_at(&mut selector, key).is_writable());
+    assert!(ours.try_write_vectored(&pieces).unwrap() < 2 * block.len());
+    assert!(look_at(&mut selector, key).is_none(), "vectored, too");
+    assert_eq!(ours.try_write(b"x").unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
 /// Fact 3: data and FIN in one edge. The end is reported after the short read, though nothing comes.

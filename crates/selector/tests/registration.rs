@@ -8,9 +8,12 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use common::{duplicate, look, look_at, registered_pair};
-use millrun_selector::{Foreign, Interest, MioSelector, OsNetwork, Readiness, Selector};
+use millrun_selector::{
+    Clock, Foreign, Interest, MioSelector, Monotonic, OsNetwork, Readiness, Selector, Time,
+};
 use rustix::io::dup2;
 
 /// SEL-001: the second registration of a foreign descriptor fails, the first one stays.
@@ -149,7 +152,14 @@ fn sel_010_a_foreign_descriptor_is_reported_by_every_select() {
     let mut selector = MioSelector::new().unwrap();
     let (mut ours, mut theirs) = UnixStream::pair().unwrap();
     let key = selector.register(&Foreign::new(&ours), Interest::READ).unwrap();
-    assert!(look(&mut selector).is_empty(), "not writable: it is registered for what it wants");
+    let (clock, asked) = (Monotonic::new(), Duration::from_millis(3));
+    let mut events = Vec::new();
+    selector.select(Some(asked), &mut events).unwrap();
+    assert!(events.is_empty());
+    assert!(
+        clock.now() >= Time::ZERO + asked,
+        "it is writable, which must not end a wait for reads"
+    );
     theirs.write_all(b"abc").unwrap();
     assert_eq!(look_at(&mut selector, key), Readiness::READABLE);
     assert_eq!(look_at(&mut selector, key), Readiness::READABLE);
