@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use millrun_selector::{Address, Clock, Network, Query, Resolver, Selector, Socket, Source, Time};
 
-use crate::endpoint::{Buffers, Id, Kind, Owner};
+use crate::endpoint::{Buffers, Id, Kind, Owner, State};
 use crate::kernel::{Kernel, Tables, address_of};
 use crate::link::Rule;
 use crate::network::SimNetwork;
@@ -91,6 +91,34 @@ impl Sim {
         let held = self.hold(&tables, socket, Kind::Tcp);
         drop(tables);
         (held, SimPeer { kernel: Rc::clone(&self.kernel), socket, far })
+    }
+
+    /// Takes over one end of a connection: the test plays it from now on, as the [`SimPeer`] of the other
+    /// end. For a client or a server that is tested through the network. Its descriptor is gone;
+    /// what it had not read has been [received](SimPeer::received).
+    ///
+    /// # Errors
+    /// Gives the socket back when it is not a connected one of this simulation.
+    pub fn play(&self, socket: Box<dyn Socket>) -> Result<SimPeer, Box<dyn Socket>> {
+        let Some((far, other)) = self.ends_of(&*socket) else { return Err(socket) };
+        let mut tables = self.kernel.tables.borrow_mut();
+        tables.logs.entry(other).or_default();
+        if let Some(end) = tables.endpoints.get_mut(&far) {
+            end.owner = Owner::Script;
+            end.receive_capacity = usize::MAX;
+        }
+        tables.take_in(far);
+        drop(tables);
+        self.kernel.settle();
+        drop(socket);
+        Ok(SimPeer { kernel: Rc::clone(&self.kernel), socket: other, far })
+    }
+
+    fn ends_of(&self, source: &dyn Source) -> Option<(Id, Id)> {
+        let tables = self.kernel.tables.borrow();
+        let id = *tables.by_cell.get(&address_of(source.readiness()?))?;
+        let end = tables.endpoints.get(&id).filter(|end| end.state == State::Connected)?;
+        Some((id, end.peer?))
     }
 
     fn make_pair(&self, kind: Kind, ends: [Address; 2]) -> (Box<dyn Socket>, Box<dyn Socket>) {

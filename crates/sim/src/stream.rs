@@ -13,7 +13,7 @@ use millrun_selector::{
     Address, Clock, MAX_SLICES, ReadyCell, Socket, SocketOption, SocketOptionName, Source,
 };
 
-use crate::endpoint::{Answer, Endpoint, Id, Kind, State};
+use crate::endpoint::{Answer, Endpoint, Id, Kind, Owner, State};
 use crate::kernel::Kernel;
 use crate::wire::Payload;
 use crate::{Call, Failure, Fault, Injected, Syscall};
@@ -89,10 +89,16 @@ impl SimSocket {
         let possible = if let Answer::Bytes(n) = answer { n.min(asked) } else { 0 };
         let script = if reads { &mut end.read_script } else { &mut end.write_script };
         let short = if reads { faults.short_reads } else { faults.short_writes };
-        let fault = match script.pop_front() {
-            Some(fault) => Some(fault),
-            None if possible == 0 => None,
-            None => self.kernel.dice(|rng| {
+        // A short transfer waits for a call that could transfer something.
+        let ordered = match script.front() {
+            Some(Fault::Short(_)) if possible == 0 => None,
+            _ => script.pop_front(),
+        };
+        let fault = ordered.or_else(|| {
+            if possible == 0 {
+                return None;
+            }
+            self.kernel.dice(|rng| {
                 if rng.chance(faults.would_block) {
                     Some(Fault::Error(Failure::EAGAIN))
                 } else if possible > 1 && rng.chance(short) {
@@ -100,8 +106,8 @@ impl SimSocket {
                 } else {
                     None
                 }
-            }),
-        };
+            })
+        });
         let twist = match fault {
             Some(Fault::Error(failure)) => Twist::Error(failure),
             Some(Fault::Short(n)) if n < possible => Twist::Short(n),
@@ -144,6 +150,7 @@ impl SimSocket {
                 }
                 Answer::End => Ok(0),
                 Answer::Error => Err(taken(end)),
+                Answer::Wait if buffer.is_empty() => Ok(0),
                 Answer::Wait => Err(Failure::EAGAIN.into()),
             }
         })??;
@@ -244,6 +251,9 @@ impl Socket for SimSocket {
             if result? {
                 tables.send(self.id, Payload::Fin);
             }
+            if self.kind == Kind::Unix && how != Shutdown::Write {
+                tables.stop_writer(self.id);
+            }
             tables.edge(self.id);
         }
         self.kernel.settle();
@@ -330,6 +340,9 @@ impl Drop for SimSocket {
             let mut tables = self.kernel.tables.borrow_mut();
             tables.forget(self.id, &self.cell);
             let Some(end) = tables.endpoints.get(&self.id) else { return };
+            if end.owner == Owner::Script {
+                return; // a test took it over
+            }
             let unread = end.has_unread();
             let abort = unread || end.linger.is_some_and(|time| time.is_zero());
             let last = match self.kind {

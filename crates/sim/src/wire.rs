@@ -203,6 +203,17 @@ impl Tables {
         self.edge(id);
     }
 
+    /// A Unix socket will read no more: its peer can't write.
+    pub(crate) fn stop_writer(&mut self, reader: Id) {
+        let peer = self.endpoints.get(&reader).and_then(|end| end.peer);
+        if let Some(peer) = peer {
+            if let Some(end) = self.endpoints.get_mut(&peer) {
+                end.write_shut = true;
+            }
+            self.edge(peer);
+        }
+    }
+
     fn accepted(&mut self, client: Id, server: Id) {
         if let Some(end) = self.endpoints.get_mut(&client) {
             end.state = State::Connected;
