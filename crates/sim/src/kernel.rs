@@ -34,6 +34,8 @@ pub(crate) struct Kernel {
     pub(crate) external_wakes: Cell<bool>,
     /// Somebody else moves the clock.
     pub(crate) driven: Cell<bool>,
+    /// How long each select takes.
+    pub(crate) select_cost: Cell<Duration>,
     rng: Cell<Rng>,
     pub(crate) tables: RefCell<Tables>,
 }
@@ -75,6 +77,7 @@ impl Kernel {
             rules: RefCell::new(Rc::new([])),
             external_wakes: Cell::new(false),
             driven: Cell::new(false),
+            select_cost: Cell::new(Duration::ZERO),
             rng: Cell::new(Rng::new(seed)),
             tables: RefCell::new(Tables {
                 endpoints: BTreeMap::new(),

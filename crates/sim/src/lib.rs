@@ -88,7 +88,8 @@
 //! listen and connect by address, with names from [`Sim::add_host`], and add what shall go wrong: [`Faults`] by chance,
 //! [`Rule`]s for the links, [`Sim::set_fd_limit`], [`Sim::fail_next`]. Timeouts of hours cost nothing, since
 //! an idle `select` moves the clock at once. Put `{sim:?}` into the message of a failing assertion: it has the
-//! seed, and with it the run repeats.
+//! seed, and with it the run repeats. A program that is never idle keeps the clock where it is
+//! ([`Sim::set_select_cost`]).
 //!
 //! # How it behaves
 //!

@@ -53,13 +53,17 @@ impl Resolver for SimResolver {
     fn resolve(&self, query: &Query) -> io::Result<Vec<SocketAddr>> {
         let mut names = self.names();
         names.asked.push(query.clone());
-        let port = names.port(&query.service)?;
-        let found = match &query.host {
+        let refuse = |what: &str| lookup(query, what);
+        let port = names.port(&query.service).ok_or_else(|| refuse("unknown service"))?;
+        let found = match query.host.as_deref().filter(|host| !host.is_empty()) {
             None if query.passive => {
                 vec![(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]
             }
             None => vec![(Ipv6Addr::LOCALHOST, port).into(), (Ipv4Addr::LOCALHOST, port).into()],
-            Some(host) => names.addresses(host, port)?,
+            Some(host) => match names.addresses(host, port) {
+                Some(answer) => answer?,
+                None => return Err(refuse("unknown name")),
+            },
         };
         let wanted = |a: &SocketAddr| match query.family {
             Family::Any => true,
@@ -69,46 +73,43 @@ impl Resolver for SimResolver {
         let any = !found.is_empty();
         let found: Vec<SocketAddr> = found.into_iter().filter(wanted).collect();
         if any && found.is_empty() {
-            return Err(lookup("Address family for hostname not supported"));
+            return Err(refuse("no address of this family"));
         }
         Ok(found)
     }
 }
 
 impl Names {
-    fn port(&self, service: &str) -> io::Result<u16> {
+    fn port(&self, service: &str) -> Option<u16> {
         if service.is_empty() {
-            return Ok(0);
+            return Some(0);
         }
-        if let Ok(port) = service.parse() {
-            return Ok(port);
-        }
-        self.services
-            .get(service)
-            .copied()
-            .ok_or_else(|| lookup("Servname not supported for ai_socktype"))
+        service.parse().ok().or_else(|| self.services.get(service).copied())
     }
 
-    fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    /// `None` for a name that nobody registered.
+    fn addresses(&self, host: &str, port: u16) -> Option<io::Result<Vec<SocketAddr>>> {
         if let Some(answer) = self.hosts.get(host) {
-            let ips = answer.as_ref().map_err(|failure| failure.to_error())?;
-            return Ok(ips.iter().map(|ip| SocketAddr::new(*ip, port)).collect());
+            let answer = answer.as_ref().map_err(|failure| failure.to_error());
+            return Some(answer.map(|ips| ips.iter().map(|ip| (*ip, port).into()).collect()));
         }
-        if let Ok(ip) = host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(ip, port)]);
-        }
-        if let Some((ip, zone)) = host.split_once('%') {
-            // The only interface here is the loopback, with index 1.
-            let scope = if zone == "lo" { Some(1) } else { zone.parse().ok() };
-            if let (Ok(ip), Some(scope)) = (ip.parse::<Ipv6Addr>(), scope) {
-                return Ok(vec![SocketAddrV6::new(ip, port, 0, scope).into()]);
-            }
-        }
-        Err(lookup("Name or service not known"))
+        literal(host, port).map(|address| Ok(vec![address]))
     }
 }
 
-/// As std words what getaddrinfo says: an error without a number.
-fn lookup(what: &str) -> io::Error {
-    io::Error::other(format!("failed to lookup address information: {what}"))
+/// An address written out, perhaps with an IPv6 zone.
+fn literal(host: &str, port: u16) -> Option<SocketAddr> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Some(SocketAddr::new(ip, port));
+    }
+    let (ip, zone) = host.split_once('%')?;
+    // The only interface here is the loopback, with index 1.
+    let scope = if zone == "lo" { 1 } else { zone.parse().ok()? };
+    Some(SocketAddrV6::new(ip.parse::<Ipv6Addr>().ok()?, port, 0, scope).into())
+}
+
+/// As the real one: the kind is `NotFound`, the text names host and service.
+fn lookup(query: &Query, what: &str) -> io::Error {
+    let host = query.host.as_deref().unwrap_or("");
+    io::Error::new(io::ErrorKind::NotFound, format!("{host}:{}: {what}", query.service))
 }

@@ -263,6 +263,10 @@ impl Selector for SimSelector {
     fn select(&mut self, timeout: Option<Duration>, out: &mut Vec<Event>) -> io::Result<()> {
         self.kernel.tables.borrow_mut().counters.selects += 1;
         self.kernel.settle();
+        let cost = self.kernel.select_cost.get();
+        if !cost.is_zero() {
+            self.kernel.advance_to(self.kernel.clock.now() + cost);
+        }
         let deadline = timeout.map(|timeout| self.kernel.clock.now() + timeout);
         let before = out.len();
         loop {
@@ -357,7 +361,7 @@ impl fmt::Display for Deadlock {
             f,
             "deadlock at {at} (seed {seed}): nothing is on its way, no deadline is set and "
         )?;
-        write!(f, "nobody woke the selector; {count} registrations wait")?;
+        write!(f, "nobody woke the selector; registrations that wait: {count}")?;
         for line in &self.waiting {
             write!(f, "\n  {line}")?;
         }

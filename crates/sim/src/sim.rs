@@ -171,6 +171,12 @@ impl Sim {
         self.kernel.driven.set(on);
     }
 
+    /// Makes each `select` take this long. Zero by default, and then a program that is never idle stops the clock: no
+    /// timer is due and no packet arrives while something is ready. Give it a microsecond where that matters.
+    pub fn set_select_cost(&self, cost: Duration) {
+        self.kernel.select_cost.set(cost);
+    }
+
     /// Says that other threads may wake a selector: a `select` with nothing to do, and no deadline, waits for them
     /// in real time, at most 10 s, before it reports a deadlock. Off by default, since what another
     /// thread does can't be replayed.

@@ -62,6 +62,8 @@ impl SimSocket {
                 continue;
             }
             let exhausted = match &result {
+                // The end of file clears nothing: it is final.
+                Ok(0) if matches!(call, Call::Read) => false,
                 Ok(n) => *n < asked,
                 Err(e) => e.kind() == ErrorKind::WouldBlock,
             };
@@ -150,7 +152,6 @@ impl SimSocket {
                 }
                 Answer::End => Ok(0),
                 Answer::Error => Err(taken(end)),
-                Answer::Wait if buffer.is_empty() => Ok(0),
                 Answer::Wait => Err(Failure::EAGAIN.into()),
             }
         })??;
@@ -218,6 +219,9 @@ impl Source for SimSocket {
 
 impl Socket for SimSocket {
     fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0); // as the real one: no call at all
+        }
         self.call(Call::Read, buffer.len(), |twist| self.read(buffer, twist))
     }
 

@@ -227,6 +227,7 @@ impl Tables {
             end.peer_gone = true;
             if unread {
                 end.error = Some(Failure::ECONNRESET);
+                end.was_reset = true;
             }
             self.edge(id);
             self.append(id, Segment::Fin);
