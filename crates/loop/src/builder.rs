@@ -110,7 +110,7 @@ impl Builder {
             stopping: Cell::new(false),
             root_done: Cell::new(false),
             root_generation: Cell::new(0),
-            pid: std::process::id(),
+            pid: Cell::new(std::process::id()),
             debug: Cell::new(self.debug),
             measure: self.measure,
             slow: Cell::new(SLOW_CALLBACK),

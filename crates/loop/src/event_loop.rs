@@ -240,3 +240,65 @@ impl From<RunError> for io::Error {
         }
     }
 }
+
+#[cfg(all(test, feature = "os"))]
+mod tests {
+    use std::cell::Cell;
+    use std::future::pending;
+    use std::os::unix::net::UnixStream;
+    use std::rc::Rc;
+
+    use millrun_selector::{Foreign, Interest, Readiness};
+
+    use super::{EventLoop, RunError};
+    use crate::Watch;
+
+    struct Counting(Rc<Cell<u32>>);
+
+    impl Watch for Counting {
+        fn on_ready(self: Rc<Self>, _: Readiness) {}
+
+        fn on_loop_close(self: Rc<Self>) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+
+    impl Drop for Counting {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 100);
+        }
+    }
+
+    /// As if this process were a child of the one that made the loop: nothing runs, and closing
+    /// tells and drops nothing that is shared with the parent.
+    #[test]
+    fn a_child_process_can_neither_run_the_loop_nor_hurt_its_parent() {
+        let mut event_loop = EventLoop::new().unwrap();
+        let handle = event_loop.handle();
+        let (socket, peer) = UnixStream::pair().unwrap();
+        let calls = Rc::new(Cell::new(0));
+        let watch = Rc::new(Counting(Rc::clone(&calls)));
+        handle.watch(&Foreign::new(&socket), Interest::READ, watch).unwrap();
+        let held = Counting(Rc::clone(&calls));
+        drop(handle.spawn(async move {
+            let _held = held;
+            pending::<()>().await;
+        }));
+        let here = std::process::id();
+        event_loop.core.pid.set(here ^ 1);
+
+        let error = event_loop.run_forever().unwrap_err();
+        assert!(
+            matches!(error, RunError::Forked { owner, here: h } if (owner, h) == (here ^ 1, here))
+        );
+        assert!(error.to_string().contains(&here.to_string()), "{error}");
+        assert!(matches!(event_loop.turn(None), Err(RunError::Forked { .. })));
+        assert!(matches!(event_loop.run_until_complete(async {}), Err(RunError::Forked { .. })));
+        let watch = Rc::new(Counting(Rc::default()));
+        assert!(handle.watch(&Foreign::new(&peer), Interest::READ, watch).is_err());
+        drop(event_loop);
+        assert!(handle.is_closed());
+        assert_eq!(calls.get(), 0);
+        assert!(handle.call_soon(|| ()).is_err());
+    }
+}

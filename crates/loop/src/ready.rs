@@ -71,3 +71,14 @@ impl Entry {
         matches!(self, Entry::UnitEnd { owed: true, .. })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Entry;
+
+    /// The queue is moved through at each turn.
+    #[test]
+    fn an_entry_is_three_words() {
+        assert!(size_of::<Entry>() <= 24, "{}", size_of::<Entry>());
+    }
+}

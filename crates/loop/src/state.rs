@@ -63,7 +63,8 @@ pub(crate) struct Core {
     /// Which `run_until_complete` it is: a waker of an earlier one finds nothing.
     pub(crate) root_generation: Cell<u32>,
     /// The process that made the loop: a child of it shares the kernel's registry and must not touch it.
-    pub(crate) pid: u32,
+    /// (In a cell for a test, which can't fork.)
+    pub(crate) pid: Cell<u32>,
     pub(crate) debug: Cell<bool>,
     pub(crate) measure: bool,
     pub(crate) slow: Cell<Duration>,
@@ -105,7 +106,8 @@ impl Core {
     /// This process is not the one that made the loop.
     pub(crate) fn check_process(&self) -> Result<(), RunError> {
         let here = std::process::id();
-        if here == self.pid { Ok(()) } else { Err(RunError::Forked { owner: self.pid, here }) }
+        let owner = self.pid.get();
+        if here == owner { Ok(()) } else { Err(RunError::Forked { owner, here }) }
     }
 
     pub(crate) fn call_soon<F: FnOnce() + 'static>(

@@ -189,3 +189,14 @@ impl fmt::Debug for WatchTable {
         f.debug_struct("WatchTable").field("len", &self.len).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Slot;
+
+    /// A million idle connections pay this each.
+    #[test]
+    fn a_watched_source_costs_32_bytes() {
+        assert!(size_of::<Slot>() <= 32, "{}", size_of::<Slot>());
+    }
+}
