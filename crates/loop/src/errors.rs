@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use tracing::Level;
 
-use crate::{Panic, catch};
+use crate::{LoopHandle, Panic, catch};
 
 /// What failed, and where: asyncio's context dictionary of `call_exception_handler`.
 ///
@@ -107,26 +107,26 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A handler set by the user; `L` is what it gets beside the context.
-pub(crate) type Custom<L> = Rc<dyn Fn(&L, &ErrorContext)>;
+/// A handler set by the user.
+pub(crate) type Custom = Rc<dyn Fn(&LoopHandle, &ErrorContext)>;
 
 /// Holds the present handler and reports to it. Never fails, and holds no borrow while it calls: a
 /// handler may set another one, or report.
-pub(crate) struct ExceptionHandler<L> {
-    custom: RefCell<Option<Custom<L>>>,
+pub(crate) struct ExceptionHandler {
+    custom: RefCell<Option<Custom>>,
     /// A custom handler is running: what it reports itself goes to the default one, or it could
     /// call itself without end.
     calling: Cell<bool>,
 }
 
-impl<L> ExceptionHandler<L> {
+impl ExceptionHandler {
     /// With the default handler.
-    pub(crate) fn new() -> ExceptionHandler<L> {
+    pub(crate) fn new() -> ExceptionHandler {
         ExceptionHandler { custom: RefCell::new(None), calling: Cell::new(false) }
     }
 
     /// Sets a handler; `None` restores the default one (L-101).
-    pub(crate) fn set(&self, handler: Option<Custom<L>>) {
+    pub(crate) fn set(&self, handler: Option<Custom>) {
         let old = self.custom.replace(handler);
         if let Err(panic) = catch(move || drop(old)) {
             report_default(&ErrorContext::new("dropping an exception handler failed").panic(panic));
@@ -135,7 +135,7 @@ impl<L> ExceptionHandler<L> {
 
     /// Calls the custom handler, or the default one if there is none. A custom one that panics is
     /// reported to the default one, with the original context (L-102).
-    pub(crate) fn report(&self, event_loop: &L, context: ErrorContext) {
+    pub(crate) fn report(&self, event_loop: &LoopHandle, context: ErrorContext) {
         let custom = if self.calling.get() { None } else { self.custom.borrow().clone() };
         match custom {
             None => report_default(&context),
@@ -154,7 +154,7 @@ impl<L> ExceptionHandler<L> {
     }
 }
 
-impl<L> fmt::Debug for ExceptionHandler<L> {
+impl fmt::Debug for ExceptionHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let custom = self.custom.borrow().is_some();
         f.debug_struct("ExceptionHandler").field("custom", &custom).finish_non_exhaustive()
@@ -215,211 +215,4 @@ fn nobody_listens() -> bool {
 fn to_stderr(text: &str) {
     let line = format!("millrun: {text}\n");
     drop(std::io::stderr().lock().write_all(line.as_bytes()));
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use std::cell::RefCell;
-    use std::fmt;
-    use std::rc::Rc;
-    use std::sync::{Arc, Mutex};
-
-    use tracing::field::{Field, Visit};
-    use tracing::span::{Attributes, Id, Record};
-    use tracing::{Event, Metadata, Subscriber};
-
-    use super::{ErrorContext, ExceptionHandler};
-    use crate::catch;
-
-    /// Keeps what is logged, each event as `LEVEL message`.
-    struct Recorder {
-        events: Arc<Mutex<Vec<String>>>,
-        /// Panics instead, as a broken subscriber does, until so many events came.
-        broken: Mutex<u32>,
-    }
-
-    struct Message(String);
-
-    impl Visit for Message {
-        fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-            if field.name() == "message" {
-                self.0 = format!("{value:?}");
-            }
-        }
-    }
-
-    impl Subscriber for Recorder {
-        fn enabled(&self, _: &Metadata<'_>) -> bool {
-            true
-        }
-
-        fn new_span(&self, _: &Attributes<'_>) -> Id {
-            Id::from_u64(1)
-        }
-
-        fn record(&self, _: &Id, _: &Record<'_>) {}
-
-        fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-        fn event(&self, event: &Event<'_>) {
-            {
-                let mut broken = self.broken.lock().unwrap();
-                if *broken > 0 {
-                    *broken -= 1;
-                    drop(broken);
-                    panic!("the subscriber is broken");
-                }
-            }
-            let mut message = Message(String::new());
-            event.record(&mut message);
-            self.events.lock().unwrap().push(format!("{} {}", event.metadata().level(), message.0));
-        }
-
-        fn enter(&self, _: &Id) {}
-
-        fn exit(&self, _: &Id) {}
-    }
-
-    /// What is logged on this thread while `f` runs.
-    pub(crate) fn record(f: impl FnOnce()) -> Vec<String> {
-        record_broken(0, f)
-    }
-
-    fn record_broken(broken: u32, f: impl FnOnce()) -> Vec<String> {
-        let events = Arc::new(Mutex::new(Vec::new()));
-        let recorder = Recorder { events: Arc::clone(&events), broken: Mutex::new(broken) };
-        tracing::subscriber::with_default(recorder, f);
-        events.lock().unwrap().clone()
-    }
-
-    #[test]
-    fn l_100_the_default_handler_logs_message_sorted_details_and_error() {
-        let told = record(|| {
-            let context = ErrorContext::new("a read failed")
-                .detail("transport", "T")
-                .detail("protocol", "P")
-                .error(std::io::Error::other("no route"));
-            ExceptionHandler::new().report(&(), context);
-            ExceptionHandler::new().report(&(), ErrorContext::new(""));
-        });
-        assert_eq!(
-            told,
-            [
-                "ERROR a read failed\nprotocol: P\ntransport: T\nerror: no route",
-                "ERROR unhandled exception in event loop",
-            ]
-        );
-    }
-
-    #[test]
-    fn l_101_a_custom_handler_replaces_the_default_one_until_none_restores_it() {
-        let seen = Rc::new(RefCell::new(Vec::new()));
-        let told = record(|| {
-            let handler = ExceptionHandler::new();
-            let sink = Rc::clone(&seen);
-            handler.set(Some(Rc::new(move |name: &&str, context: &ErrorContext| {
-                sink.borrow_mut().push(format!("{name}: {context}"));
-            })));
-            handler.report(&"loop", ErrorContext::new("first"));
-            handler.set(None);
-            handler.report(&"loop", ErrorContext::new("second"));
-        });
-        assert_eq!(*seen.borrow(), ["loop: first"]);
-        assert_eq!(told, ["ERROR second"]);
-    }
-
-    #[test]
-    fn l_102_a_custom_handler_that_panics_is_reported_with_the_original_context() {
-        let told = record(|| {
-            let handler = ExceptionHandler::new();
-            handler.set(Some(Rc::new(|(): &(), _: &ErrorContext| panic!("I am broken"))));
-            handler.report(&(), ErrorContext::new("a read failed").detail("peer", "P"));
-        });
-        assert_eq!(
-            told,
-            ["ERROR unhandled error in exception handler\ncontext: a read failed\npeer: P\n\
-              panic: I am broken"]
-        );
-    }
-
-    #[derive(Debug)]
-    struct PanicsInDisplay;
-
-    impl fmt::Display for PanicsInDisplay {
-        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-            panic!("no text")
-        }
-    }
-
-    impl std::error::Error for PanicsInDisplay {}
-
-    #[test]
-    fn l_103_a_default_handler_that_fails_is_logged_and_swallowed() {
-        let told = record(|| {
-            let context = ErrorContext::new("a read failed").error(PanicsInDisplay);
-            ExceptionHandler::new().report(&(), context);
-        });
-        assert_eq!(
-            told,
-            [
-                "ERROR exception in default exception handler: no text; while handling: a read failed"
-            ]
-        );
-    }
-
-    /// A subscriber that panics once, then always: the report still returns.
-    #[test]
-    fn l_103_a_broken_subscriber_is_survived() {
-        let once = record_broken(1, || {
-            ExceptionHandler::new().report(&(), ErrorContext::new("a read failed"));
-        });
-        assert_eq!(
-            once,
-            ["ERROR exception in default exception handler: the subscriber is broken; \
-              while handling: a read failed"]
-        );
-        let always = record_broken(u32::MAX, || {
-            ExceptionHandler::new().report(&(), ErrorContext::new("a read failed"));
-            super::warn("slow");
-        });
-        assert_eq!(always, [""; 0]);
-    }
-
-    struct BadDrop;
-
-    impl Drop for BadDrop {
-        fn drop(&mut self) {
-            panic!("dropped");
-        }
-    }
-
-    #[test]
-    fn handlers_may_report_replace_themselves_and_panic_when_dropped() {
-        let told = record(|| {
-            let handler = Rc::new(ExceptionHandler::new());
-            let bad = BadDrop;
-            let inner = Rc::clone(&handler);
-            handler.set(Some(Rc::new(move |(): &(), context: &ErrorContext| {
-                let _keeps = &bad;
-                inner.set(None);
-                inner.report(&(), ErrorContext::new(format!("while: {}", context.message)));
-            })));
-            assert!(catch(|| handler.report(&(), ErrorContext::new("one"))).is_ok());
-            handler.report(&(), ErrorContext::new("two"));
-        });
-        assert_eq!(told, ["ERROR while: one", "ERROR two"]);
-    }
-
-    #[test]
-    fn a_handler_that_reports_does_not_call_itself() {
-        let told = record(|| {
-            let handler = Rc::new(ExceptionHandler::new());
-            let inner = Rc::downgrade(&handler);
-            handler.set(Some(Rc::new(move |(): &(), _: &ErrorContext| {
-                inner.upgrade().unwrap().report(&(), ErrorContext::new("nested"));
-            })));
-            handler.report(&(), ErrorContext::new("outer"));
-        });
-        assert_eq!(told, ["ERROR nested"]);
-    }
 }

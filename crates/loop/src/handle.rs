@@ -296,9 +296,9 @@ impl LoopHandle {
                 None => drop(ended.await),
                 Some(timeout) => {
                     if crate::timeout(timeout, ended).await.is_err() {
-                        tracing::warn!(
+                        crate::errors::warn(&format!(
                             "the executor did not finish its jobs within {timeout:?}; they go on unwatched"
-                        );
+                        ));
                     }
                 }
             }

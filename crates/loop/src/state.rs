@@ -52,7 +52,7 @@ pub(crate) struct Core {
     pub(crate) tasks: RefCell<TaskTable>,
     pub(crate) units: Units,
     pub(crate) blocks: BlockPool,
-    pub(crate) handler: ExceptionHandler<LoopHandle>,
+    pub(crate) handler: ExceptionHandler,
     pub(crate) counts: Counts,
     pub(crate) phase: Cell<Phase>,
     pub(crate) running: Cell<bool>,

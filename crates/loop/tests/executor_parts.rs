@@ -188,11 +188,11 @@ fn inline_runs_in_the_call_and_in_order() {
     assert!(matches!(block_on(Job::run(&inline, || ())), Err(JobError::Shutdown)));
 }
 
-/// An executor of a user's own, which throws away what it took.
+/// An executor of a user's own, which runs nothing by itself.
 #[derive(Debug, Default)]
 struct Forgetful(RefCell<Vec<DebugWork>>);
 
-struct DebugWork(#[expect(dead_code, reason = "kept, never run")] Work);
+struct DebugWork(Work);
 
 impl std::fmt::Debug for DebugWork {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -220,6 +220,17 @@ fn work_that_is_dropped_unrun_cancels_its_job() {
     assert!(job.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     drop(executor.shutdown());
     assert!(matches!(block_on(job), Err(JobError::Cancelled)));
+}
+
+/// Whatever thread the executor runs it on, it need not fear the result's drop.
+#[test]
+fn l_067_a_late_result_whose_drop_panics_ends_in_the_job() {
+    let executor = Forgetful::default();
+    let (tell, told) = channel();
+    drop(Job::run(&executor, move || Told(tell)));
+    let DebugWork(work) = executor.0.borrow_mut().pop().unwrap();
+    work();
+    assert_eq!(told.recv(), Ok("result dropped"));
 }
 
 /// A payload that is dropped badly ends in `Panic`, also when nobody looks.

@@ -93,6 +93,7 @@ impl AsFd for SignalDriver {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::io::{ErrorKind, Read as _};
     use std::os::unix::net::UnixStream;
@@ -135,7 +136,7 @@ mod tests {
                 });
             }
             let _over = Over(&over);
-            for _ in 0..200 {
+            for _ in 0..100 {
                 let mut driver = SignalDriver::new().unwrap();
                 driver.install(Signal::URG).unwrap();
                 driver.install(Signal::CONT).unwrap();
