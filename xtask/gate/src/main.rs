@@ -9,10 +9,13 @@
 //!                             waits for a line; opens MORE and does so again; then ends
 //! ```
 
+mod accept;
 mod bare;
 mod client;
 mod looped;
+mod protocol;
 mod selector;
+mod streams;
 
 use std::alloc::System;
 use std::error::Error;
@@ -59,6 +62,9 @@ fn serve(shape: &str, ended: &str) -> Outcome {
         }
         "selector" => selector::serve(ended)?,
         "loop" => looped::serve(ended)?,
+        "protocol" => protocol::serve(ended)?,
+        "streams" => streams::serve_echo(ended)?,
+        "lines" => streams::serve_lines(ended)?,
         other => return Err(format!("no such server: {other}").into()),
     }
     let stats = ALLOCATOR.stats();

@@ -20,8 +20,12 @@ pub(crate) fn run(names: &[String]) -> Result<(), String> {
     let file = root().join(EXPECTED);
     let text = fs::read_to_string(&file).map_err(|error| format!("{EXPECTED}: {error}"))?;
     let expected = expect::parse(&text).map_err(|error| format!("{EXPECTED}:{error}"))?;
-    let mut shapes: Vec<&str> = expected.iter().map(|row| row.shape.as_str()).collect();
-    shapes.dedup();
+    let mut shapes: Vec<&str> = Vec::new();
+    for row in &expected {
+        if !shapes.contains(&row.shape.as_str()) {
+            shapes.push(&row.shape);
+        }
+    }
     if let Some(unknown) = names.iter().find(|name| !shapes.contains(&name.as_str())) {
         return Err(format!("{EXPECTED} has no shape {unknown}, it has {}", shapes.join(", ")));
     }
