@@ -34,7 +34,8 @@ pub struct FlowControl {
     waiters: Waiters,
     ending: OnceCell<Ending>,
     paused: Cell<bool>,
-    /// A write answered `Paused` and nothing was told yet.
+    /// A write answered `Paused`, and nothing was told yet. Cleared by a drain that waits, or that has let a turn
+    /// go by; not by one that was given up before that.
     maybe_paused: Cell<bool>,
     /// Drains in a row that found the way free.
     quick: Cell<u8>,
@@ -123,8 +124,8 @@ impl FlowControl {
                 if drain.waited { ending.for_waiting_drain() } else { Err(ending.for_write()) };
             return Poll::Ready(done);
         }
-        let maybe_paused = self.maybe_paused.take();
         if self.paused.get() {
+            self.maybe_paused.set(false);
             self.rested();
             drain.waited = true;
             self.waiters.wait(&mut drain.place, cx.waker());
@@ -132,7 +133,7 @@ impl FlowControl {
         }
         if !drain.waited && !drain.yielded {
             let quick = self.quick.get();
-            if maybe_paused || closing || quick >= DRAINS_WITHOUT_YIELD {
+            if self.maybe_paused.get() || closing || quick >= DRAINS_WITHOUT_YIELD {
                 self.rested();
                 drain.yielded = true;
                 cx.waker().wake_by_ref();
@@ -140,6 +141,8 @@ impl FlowControl {
             }
             self.quick.set(quick + 1);
         }
+        // A turn after the write that said so, nobody was told.
+        self.maybe_paused.set(false);
         self.waiters.leave(&mut drain.place);
         Poll::Ready(Ok(()))
     }

@@ -172,6 +172,7 @@ fn d_17_a_drain_after_a_paused_write_waits_to_be_told() {
     flow.written(Flow::Open);
     assert!(Task::new().is_done(&flow));
     flow.written(Flow::Paused);
+    assert!(Task::new().poll(&flow).is_pending(), "and is given up");
     let mut task = Task::new();
     assert!(task.poll(&flow).is_pending());
     assert_eq!(task.wakes(), 1);

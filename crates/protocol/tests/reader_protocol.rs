@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use common::{Bench, Manual, reset, sim_loop};
-use millrun_protocol::inbox::{Exact, Line, Peek, Separators, Until, UpTo};
+use millrun_protocol::inbox::{Exact, Peek, Separators, Until, UpTo};
 use millrun_protocol::{
     ProtocolReplaced, ReadError, SharedError, StreamReaderProtocol, WriteError,
 };
