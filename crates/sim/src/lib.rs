@@ -18,7 +18,7 @@
 //! let listener = network.listen(&at, &ListenOptions::default())?;
 //! let client = network.connect(&at, &ConnectOptions::default())?;
 //!
-//! let key = selector.register(&*client, Interest::WRITE)?;
+//! let key = selector.register(&client, Interest::WRITE)?;
 //! let mut events = Vec::new();
 //! selector.select(None, &mut events)?; // nothing to do: the clock jumps to the answer
 //! assert_eq!((events[0].key, sim.now().as_nanos()), (key, 40_000_000));
@@ -31,7 +31,7 @@
 //! let mut buffer = [0; 8];
 //! assert_eq!(server.try_read(&mut buffer)?, 5);
 //!
-//! selector.deregister(key, &*client)?;
+//! selector.deregister(key, &client)?;
 //! drop((listener, client, server));
 //! assert_eq!((sim.open_sockets(), sim.registrations()), (0, 0));
 //! # Ok(())

@@ -100,7 +100,7 @@ impl Sim {
     /// # Errors
     /// Gives the socket back when it is not a connected one of this simulation.
     pub fn play(&self, socket: Box<dyn Socket>) -> Result<SimPeer, Box<dyn Socket>> {
-        let Some((far, other)) = self.ends_of(&*socket) else { return Err(socket) };
+        let Some((far, other)) = self.ends_of(&socket) else { return Err(socket) };
         let mut tables = self.kernel.tables.borrow_mut();
         tables.logs.entry(other).or_default();
         if let Some(end) = tables.endpoints.get_mut(&far) {

@@ -133,7 +133,7 @@ fn a_denied_accept_is_reported_again() {
     sim.faults(Faults { would_block: 0.9, ..Faults::NONE });
     let listener = listen(&sim, "127.0.0.1:80");
     let mut selector = sim.selector();
-    let key = selector.register(&*listener, Interest::READ).unwrap();
+    let key = selector.register(&listener, Interest::READ).unwrap();
     let clients: Vec<_> = (0..20).map(|_| connect(&sim, "127.0.0.1:80")).collect();
     let mut accepted = Vec::new();
     while accepted.len() < clients.len() {

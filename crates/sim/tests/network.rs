@@ -166,7 +166,7 @@ fn sv_013_no_descriptor_left() {
     let sim = Sim::new(1);
     let listener = listen(&sim, "127.0.0.1:80");
     let mut selector = sim.selector();
-    let key = selector.register(&*listener, Interest::READ).unwrap();
+    let key = selector.register(&listener, Interest::READ).unwrap();
     let client = connect(&sim, "127.0.0.1:80");
     sim.set_fd_limit(2);
     for _ in 0..2 {
@@ -295,7 +295,7 @@ fn calls_are_counted() {
     let all = sim.counters();
     assert_eq!((all.listens, all.connects, all.accepts, all.would_block), (1, 1, 2, 1));
     assert_eq!((all.sends(), all.bytes_written, all.reads, all.bytes_read), (1, 3, 1, 3));
-    let one = sim.counters_of(&*client).unwrap();
+    let one = sim.counters_of(&client).unwrap();
     assert_eq!((one.sends(), one.reads), (1, 0));
-    assert_eq!(Sim::new(1).counters_of(&*client), None, "of another world");
+    assert_eq!(Sim::new(1).counters_of(&client), None, "of another world");
 }

@@ -39,8 +39,8 @@ fn sel_001_a_second_registration_is_refused_and_the_first_stays() {
     let (a, b) = sim.pair();
     let (mut selector, mut other) = (sim.selector(), sim.selector());
     let key = watch(&mut *selector, &*a, Interest::READ);
-    assert_eq!(kind(selector.register(&*a, Interest::BOTH)), ErrorKind::AlreadyExists);
-    assert_eq!(kind(other.register(&*a, Interest::BOTH)), ErrorKind::AlreadyExists);
+    assert_eq!(kind(selector.register(&a, Interest::BOTH)), ErrorKind::AlreadyExists);
+    assert_eq!(kind(other.register(&a, Interest::BOTH)), ErrorKind::AlreadyExists);
     b.try_write(b"x").unwrap();
     assert_eq!(ready(&mut *selector, key), READABLE);
     assert_eq!(sim.registrations(), 1);
@@ -54,16 +54,16 @@ fn sel_004_an_old_key_names_nothing() {
     let mut selector = sim.selector();
     let old = watch(&mut *selector, &*a, Interest::READ);
     b.try_write(b"in flight").unwrap();
-    selector.deregister(old, &*a).unwrap();
+    selector.deregister(old, &a).unwrap();
     assert_eq!(look(&mut *selector), []);
     let new = watch(&mut *selector, &*b, Interest::READ);
     assert_eq!((old.index, look(&mut *selector)), (new.index, vec![]));
     assert_ne!(old.generation, new.generation);
     for key in [old, Key { index: 99, generation: 0 }] {
         assert_eq!(kind(selector.set_interest(key, Interest::READ)), ErrorKind::NotFound);
-        assert_eq!(kind(selector.deregister(key, &*a)), ErrorKind::NotFound);
+        assert_eq!(kind(selector.deregister(key, &a)), ErrorKind::NotFound);
     }
-    let error = selector.deregister(new, &*a).unwrap_err();
+    let error = selector.deregister(new, &a).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "the key of another source: {error}");
     assert_eq!(sim.registrations(), 1);
 }
@@ -100,7 +100,7 @@ fn sel_009_a_refused_source_leaves_nothing_behind() {
     }
     let (a, _b) = sim.pair();
     sim.fail_next(Call::Register, 1);
-    assert_eq!(selector.register(&*a, Interest::READ).unwrap_err().raw_os_error(), Some(1));
+    assert_eq!(selector.register(&a, Interest::READ).unwrap_err().raw_os_error(), Some(1));
     assert_eq!(sim.registrations(), 0);
     watch(&mut *selector, &*a, Interest::READ);
 }
@@ -243,7 +243,7 @@ fn a_listener_is_readable_while_somebody_waits() {
     let sim = Sim::new(1);
     let listener = listen(&sim, "127.0.0.1:80");
     let mut selector = sim.selector();
-    let key = selector.register(&*listener, Interest::READ).unwrap();
+    let key = selector.register(&listener, Interest::READ).unwrap();
     assert_eq!(look(&mut *selector), []);
     let _clients = [support::connect(&sim, "127.0.0.1:80"), support::connect(&sim, "127.0.0.1:80")];
     for _ in 0..2 {
@@ -288,7 +288,7 @@ fn leaks_can_be_counted() {
     assert_eq!((sim.open_sockets(), sim.registrations()), (2, 1));
     drop(server);
     assert_eq!(sim.open_sockets(), 1);
-    selector.deregister(key, &*client).unwrap();
+    selector.deregister(key, &client).unwrap();
     drop(client);
     assert_eq!((sim.open_sockets(), sim.registrations()), (0, 0));
     let counters = sim.counters();

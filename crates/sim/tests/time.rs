@@ -65,7 +65,7 @@ fn nothing_will_ever_happen_is_an_error_that_says_who_waits() {
     let listener = listen(&sim, "127.0.0.1:80");
     let mut selector = sim.selector();
     watch(&mut *selector, &*client, Interest::READ);
-    selector.register(&*listener, Interest::READ).unwrap();
+    selector.register(&listener, Interest::READ).unwrap();
     watch(&mut *selector, &*server, Interest::NONE);
     drop(server);
     read(&*client, 1).unwrap(); // its end of file is final, and so always reported
@@ -195,7 +195,7 @@ fn a_connect_to_a_full_queue_is_tried_again_and_given_up() {
 
     let third = connect(&sim, "127.0.0.1:80");
     let started = sim.now();
-    selector.deregister(key, &*second).unwrap();
+    selector.deregister(key, &second).unwrap();
     watch(&mut *selector, &*third, Interest::WRITE);
     selector.select(None, &mut events).unwrap();
     assert_eq!(sim.now() - started, Duration::from_secs(127));

@@ -64,5 +64,5 @@ pub(crate) fn connected(sim: &Sim) -> (Box<dyn Socket>, Box<dyn Socket>) {
 }
 
 pub(crate) fn watch(selector: &mut dyn Selector, socket: &dyn Socket, interest: Interest) -> Key {
-    selector.register(socket, interest).unwrap()
+    selector.register(&socket, interest).unwrap()
 }
