@@ -1,0 +1,169 @@
+//! What a server's parts share: [`State`].
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::rc::{Rc, Weak};
+
+use millrun_loop::{ErrorContext, LoopHandle, catch};
+use millrun_selector::{Address, Socket};
+
+use super::ServingError;
+use super::clients::Clients;
+use super::listening::Listening;
+use crate::{ConnectionOwner, InvalidLimits, Protocol, TransportFamily, TransportOptions};
+
+/// Makes the protocol of a new connection.
+pub(super) type Factory = Box<dyn FnMut() -> Box<dyn Protocol>>;
+
+/// Where a server stands; it only goes forward.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    /// Its sockets listen, and nobody accepts yet.
+    Bound,
+    /// It accepts.
+    Serving,
+    /// Its sockets are closed. Connections may live on.
+    Closed,
+}
+
+/// A server. Held by its handles, and by its listeners while they are open.
+pub(super) struct State {
+    pub(super) handle: LoopHandle,
+    /// Most accepts per event.
+    pub(super) backlog: u32,
+    family: TransportFamily,
+    /// Taken out while it runs; dropped when the server is closed, with whatever it holds.
+    factory: Cell<Option<Factory>>,
+    listeners: RefCell<Vec<Rc<Listening>>>,
+    stage: Cell<Stage>,
+    clients: Rc<Clients>,
+    /// `serve_forever` runs.
+    pub(super) forever: Cell<bool>,
+}
+
+impl State {
+    pub(super) fn new(
+        handle: LoopHandle,
+        backlog: u32,
+        options: &TransportOptions,
+        factory: Factory,
+    ) -> Result<Rc<State>, InvalidLimits> {
+        let clients = Rc::new(Clients::default());
+        let owner: Weak<Clients> = Rc::downgrade(&clients);
+        Ok(Rc::new(State {
+            family: TransportFamily::new(&handle, options, Some(owner))?,
+            handle,
+            backlog: backlog.max(1),
+            factory: Cell::new(Some(factory)),
+            listeners: RefCell::default(),
+            stage: Cell::new(Stage::Bound),
+            clients,
+            forever: Cell::new(false),
+        }))
+    }
+
+    pub(super) fn add(&self, listening: Rc<Listening>) {
+        self.listeners.borrow_mut().push(listening);
+    }
+
+    /// Begins to accept on all listeners, or on none if one fails.
+    pub(super) fn start(&self) -> Result<(), ServingError> {
+        match self.stage.get() {
+            Stage::Serving => return Ok(()),
+            Stage::Closed => return Err(ServingError::Closed),
+            Stage::Bound => {}
+        }
+        let listeners = self.listeners.borrow().clone();
+        for listening in &listeners {
+            if let Err(error) = listening.start() {
+                listeners.iter().for_each(|started| started.stop());
+                return Err(ServingError::Loop(error));
+            }
+        }
+        self.stage.set(Stage::Serving);
+        Ok(())
+    }
+
+    pub(super) fn close(&self) {
+        if self.stage.replace(Stage::Closed) == Stage::Closed {
+            return;
+        }
+        let listeners = self.listeners.take();
+        for listening in &listeners {
+            listening.close();
+        }
+        self.let_go(self.factory.take());
+        self.clients.close();
+    }
+
+    /// A connection was accepted: gives it a protocol and a transport.
+    pub(super) fn admit(&self, socket: Box<dyn Socket>, peer: Address) {
+        let Some(mut factory) = self.factory.take() else { return };
+        let protocol = catch(&mut factory);
+        match self.stage.get() {
+            Stage::Closed => self.let_go(Some(factory)),
+            _ => self.factory.set(Some(factory)),
+        }
+        const MESSAGE: &str = "error on transport creation for incoming connection";
+        let outcome = match protocol {
+            Err(panic) => Err(ErrorContext::new(MESSAGE).panic(panic)),
+            Ok(protocol) => self
+                .connect(socket, peer.clone(), protocol)
+                .map_err(|error| ErrorContext::new(MESSAGE).error(error)),
+        };
+        if let Err(context) = outcome {
+            self.handle.report(context.detail("peer", peer));
+        }
+    }
+
+    fn connect(
+        &self,
+        socket: Box<dyn Socket>,
+        peer: Address,
+        protocol: Box<dyn Protocol>,
+    ) -> io::Result<()> {
+        let number = self.clients.reserve().ok_or(io::ErrorKind::OutOfMemory)?;
+        let made = self.family.transport(socket, protocol, Some(peer), number);
+        match made {
+            Ok(transport) => {
+                self.clients.seat(number, &transport);
+                Ok(())
+            }
+            Err(error) => {
+                self.clients.connection_over(number);
+                Err(error)
+            }
+        }
+    }
+
+    /// Drops the factory: a stranger's code.
+    fn let_go(&self, factory: Option<Factory>) {
+        if let Err(panic) = catch(move || drop(factory)) {
+            self.handle
+                .report(ErrorContext::new("dropping a protocol factory failed").panic(panic));
+        }
+    }
+
+    pub(super) fn addresses(&self) -> Vec<Address> {
+        self.listeners.borrow().iter().map(|listening| listening.address().clone()).collect()
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.stage.get()
+    }
+
+    pub(super) fn clients(&self) -> &Rc<Clients> {
+        &self.clients
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("stage", &self.stage.get())
+            .field("listeners", &self.addresses())
+            .field("connections", &self.clients.live())
+            .finish_non_exhaustive()
+    }
+}
