@@ -242,6 +242,7 @@ impl From<RunError> for io::Error {
 }
 
 #[cfg(all(test, feature = "os"))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::cell::Cell;
     use std::future::pending;

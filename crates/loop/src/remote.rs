@@ -25,12 +25,12 @@ pub(crate) struct Shared {
     pending: AtomicBool,
     /// The loop waits in `select`, or is about to, and nobody has woken it yet.
     asleep: AtomicBool,
-    waker: Arc<dyn Wake>,
 }
 
 struct Queue {
     items: Vec<Item>,
-    closed: bool,
+    /// `None` once the loop is closed: it has a descriptor, which goes back then.
+    waker: Option<Arc<dyn Wake>>,
 }
 
 /// What other threads can ask for.
@@ -42,10 +42,9 @@ pub(crate) enum Item {
 impl Remote {
     pub(crate) fn new(waker: Arc<dyn Wake>) -> Remote {
         Remote(Arc::new(Shared {
-            queue: Mutex::new(Queue { items: Vec::new(), closed: false }),
+            queue: Mutex::new(Queue { items: Vec::new(), waker: Some(waker) }),
             pending: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
-            waker,
         }))
     }
 
@@ -67,7 +66,7 @@ impl Remote {
 
     /// The loop is closed or gone. It may be so the moment after this said no.
     pub fn is_closed(&self) -> bool {
-        self.0.lock().closed
+        self.0.lock().waker.is_none()
     }
 }
 
@@ -82,15 +81,15 @@ impl Shared {
 
     fn push(&self, item: Item) -> Result<(), LoopClosed> {
         let mut queue = self.lock();
-        if queue.closed {
+        let Some(waker) = queue.waker.clone() else {
             drop(queue); // `item` is dropped after the lock: its drop is a stranger's code
             return Err(LoopClosed);
-        }
+        };
         queue.items.push(item);
         drop(queue);
         self.pending.store(true, SeqCst);
         if self.asleep.swap(false, SeqCst) {
-            self.waker.wake();
+            waker.wake();
         }
         Ok(())
     }
@@ -121,8 +120,11 @@ impl Shared {
     /// For the loop: takes nothing more, and gives what is left, to be dropped.
     pub(crate) fn close(&self) -> Vec<Item> {
         let mut queue = self.lock();
-        queue.closed = true;
-        std::mem::take(&mut queue.items)
+        let waker = queue.waker.take();
+        let items = std::mem::take(&mut queue.items);
+        drop(queue);
+        drop(waker);
+        items
     }
 
     /// Nothing panics while it is held, so a poisoned lock holds what it held.

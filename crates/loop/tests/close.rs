@@ -9,7 +9,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::{Log, Script, log_reports, note};
-use millrun_loop::{EventLoop, LoopHandle, UnitEnd, Watch};
+#[cfg(feature = "os")]
+use millrun_loop::EventLoop;
+use millrun_loop::{LoopHandle, UnitEnd, Watch};
 use millrun_selector::{Interest, Readiness, Socket};
 use millrun_sim::Sim;
 

@@ -117,7 +117,7 @@ fn a_panic_goes_to_whoever_joins_and_is_not_reported_then() {
     let reports = log_reports(&handle);
     event_loop
         .run_until_complete(async {
-            let error = spawn(async { panic!("early") }).await.map(|()| ()).unwrap_err();
+            let error = spawn(async { panic!("early") }).await.unwrap_err();
             assert_eq!(error.to_string(), "the task panicked: early");
             let task = spawn(async {
                 yield_now().await;

@@ -144,7 +144,7 @@ fn a_panic_in_the_work_is_reported_and_one_in_the_unit_does_not_lose_it() {
             panic!("unit");
         })
     });
-    assert_eq!(panic.map(|()| ()).unwrap_err().text(), "unit");
+    assert_eq!(panic.unwrap_err().text(), "unit");
     assert_eq!(*log.borrow(), ["after", "unwound"]);
     assert!(!handle.in_unit());
 }
