@@ -38,20 +38,20 @@ impl SocketTransport {
         if self.flags.has(BLOCKED) {
             self.buffer(|buffer| data.keep(0, COPIED, buffer, self.handle().blocks()));
             self.update_pressure();
-        } else if self.flags.has(GATHERS) && len < LARGE_WRITE {
-            let size = self.buffer(|buffer| {
-                data.keep(0, LARGE_WRITE, buffer, self.handle().blocks());
-                buffer.len()
-            });
-            if size >= self.marks().high.min(GATHERED) {
-                self.send_buffered();
-            } else {
-                self.leave_work();
-            }
+        } else if self.gathers(len) {
+            self.buffer(|buffer| data.keep(0, LARGE_WRITE, buffer, self.handle().blocks()));
+            self.leave_work();
         } else {
             self.send(data);
         }
         self.flow()
+    }
+
+    /// A write of `len` bytes is worth a copy, and is not the one that makes it enough.
+    fn gathers(&self, len: usize) -> bool {
+        self.flags.has(GATHERS)
+            && len < LARGE_WRITE
+            && self.buffered() + len < self.marks().high.min(GATHERED)
     }
 
     /// Sends what is buffered, as far as the kernel takes it.

@@ -11,15 +11,15 @@ use millrun_selector::Time;
 use millrun_sim::{Sim, SimPeer};
 use millrun_transport::{Landing, Protocol, SocketTransport, Transport, TransportOptions};
 
-pub struct World {
-    pub sim: Sim,
-    pub event_loop: EventLoop,
+pub(crate) struct World {
+    pub(crate) sim: Sim,
+    pub(crate) event_loop: EventLoop,
     /// What the exception handler was told.
-    pub reports: Rc<RefCell<Vec<String>>>,
+    pub(crate) reports: Rc<RefCell<Vec<String>>>,
 }
 
 impl World {
-    pub fn new() -> World {
+    pub(crate) fn new() -> World {
         let sim = Sim::new(1);
         let event_loop = EventLoop::builder()
             .selector(sim.selector())
@@ -37,12 +37,12 @@ impl World {
         World { sim, event_loop, reports }
     }
 
-    pub fn handle(&self) -> LoopHandle {
+    pub(crate) fn handle(&self) -> LoopHandle {
         self.event_loop.handle()
     }
 
     /// Turns the loop until there is nothing to do at this moment.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..10_000 {
             if !self.event_loop.turn(Some(Duration::ZERO)).unwrap() {
                 return;
@@ -52,7 +52,7 @@ impl World {
     }
 
     /// Lets time pass, and what happens in it.
-    pub fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         let until = self.sim.now() + time;
         self.settle();
         while let Some(next) = self.next(until) {
@@ -69,19 +69,19 @@ impl World {
     }
 
     /// A connection whose protocol logs and does nothing else. Not made yet: the loop has not turned.
-    pub fn make(&mut self) -> Connection {
+    pub(crate) fn make(&mut self) -> Connection {
         self.make_with(|_, _| Ok(true))
     }
 
     /// A connection whose protocol logs, then calls `hook`.
-    pub fn make_with(
+    pub(crate) fn make_with(
         &mut self,
         hook: impl FnMut(&dyn Transport, &str) -> io::Result<bool> + 'static,
     ) -> Connection {
         self.make_from(TransportOptions::default(), hook)
     }
 
-    pub fn make_from(
+    pub(crate) fn make_from(
         &mut self,
         options: TransportOptions,
         hook: impl FnMut(&dyn Transport, &str) -> io::Result<bool> + 'static,
@@ -94,11 +94,11 @@ impl World {
     }
 
     /// As [`make`](World::make), and `connection_made` has run and is no longer in the log.
-    pub fn connect(&mut self) -> Connection {
+    pub(crate) fn connect(&mut self) -> Connection {
         self.connect_with(|_, _| Ok(true))
     }
 
-    pub fn connect_with(
+    pub(crate) fn connect_with(
         &mut self,
         hook: impl FnMut(&dyn Transport, &str) -> io::Result<bool> + 'static,
     ) -> Connection {
@@ -109,56 +109,56 @@ impl World {
     }
 
     /// One that sends each write at once, as asyncio does.
-    pub fn connect_ungathered(&mut self) -> Connection {
+    pub(crate) fn connect_ungathered(&mut self) -> Connection {
         let connection = self.connect();
         connection.transport.set_gathering(false);
         connection
     }
 
-    pub fn reports(&self) -> Vec<String> {
+    pub(crate) fn reports(&self) -> Vec<String> {
         self.reports.take()
     }
 }
 
-pub struct Connection {
-    pub transport: Rc<SocketTransport>,
-    pub peer: SimPeer,
-    pub log: Log,
+pub(crate) struct Connection {
+    pub(crate) transport: Rc<SocketTransport>,
+    pub(crate) peer: SimPeer,
+    pub(crate) log: Log,
 }
 
 /// What a protocol was told, in words: `made`, `data 616263` is `data abc`, `eof`, `lost`, `lost kind: text`,
 /// `pause`, `resume`.
 #[derive(Clone, Default)]
-pub struct Log(Rc<RefCell<Vec<String>>>);
+pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
 impl Log {
-    pub fn push(&self, event: impl Into<String>) {
+    pub(crate) fn push(&self, event: impl Into<String>) {
         self.0.borrow_mut().push(event.into());
     }
 
     /// What came since the last time.
-    pub fn take(&self) -> Vec<String> {
+    pub(crate) fn take(&self) -> Vec<String> {
         self.0.take()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }
 }
 
-pub struct Probe<H> {
+pub(crate) struct Probe<H> {
     log: Log,
     transport: Option<Rc<dyn Transport>>,
     hook: H,
 }
 
 impl<H: FnMut(&dyn Transport, &str) -> io::Result<bool>> Probe<H> {
-    pub fn new(log: &Log, hook: H) -> Probe<H> {
+    pub(crate) fn new(log: &Log, hook: H) -> Probe<H> {
         Probe { log: log.clone(), transport: None, hook }
     }
 
     /// For a protocol that replaces another: it gets no `connection_made`.
-    pub fn on(log: &Log, transport: Rc<dyn Transport>, hook: H) -> Probe<H> {
+    pub(crate) fn on(log: &Log, transport: Rc<dyn Transport>, hook: H) -> Probe<H> {
         Probe { log: log.clone(), transport: Some(transport), hook }
     }
 
