@@ -23,6 +23,7 @@ pub fn sim_loop() -> EventLoop {
         .clock(sim.clock())
         .network(sim.network())
         .resolver(sim.resolver())
+        .executor(Rc::new(millrun_loop::Inline::default()))
         .build()
         .unwrap()
 }

@@ -29,6 +29,7 @@ pub fn sim_loop(sim: &Sim) -> EventLoop {
         .clock(sim.clock())
         .network(sim.network())
         .resolver(sim.resolver())
+        .executor(Rc::new(millrun_loop::Inline::default()))
         .build()
         .unwrap()
 }
