@@ -15,6 +15,10 @@ use millrun_selector::{
 pub(crate) struct Ended(Rc<(LoopHandle, Cell<usize>)>);
 
 impl Ended {
+    pub(crate) fn new(handle: &LoopHandle, left: usize) -> Self {
+        Self(Rc::new((handle.clone(), Cell::new(left))))
+    }
+
     pub(crate) fn one(&self) {
         let (handle, left) = &*self.0;
         left.set(left.get() - 1);
@@ -37,7 +41,7 @@ where
     let at = Address::Inet((Ipv4Addr::LOCALHOST, 0).into());
     let listener = OsNetwork.listen(&at, &ListenOptions::default())?;
     crate::announce(listener.local_addr()?.as_inet().ok_or("not an internet address")?)?;
-    let ended = Ended(Rc::new((handle.clone(), Cell::new(ended))));
+    let ended = Ended::new(&handle, ended);
     let acceptor = Rc::new(Acceptor { listener, ended, connected: prepare(&handle)? });
     handle.watch(&*acceptor.listener, Interest::READ, acceptor.clone())?;
     Ok(event_loop.run_forever()?)

@@ -23,6 +23,8 @@ use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
+use millrun_selector::Address;
+use millrun_transport::Server;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -100,6 +102,11 @@ fn hold(shape: &str, address: &str, first: &str, more: &str) -> Outcome {
 fn announce(address: SocketAddr) -> Outcome {
     println!("listening {address}");
     Ok(std::io::stdout().flush()?)
+}
+
+fn announce_server(server: &Server) -> Outcome {
+    let addresses = server.local_addrs();
+    announce(addresses.first().and_then(Address::as_inet).ok_or("not an internet address")?)
 }
 
 /// The soft limit of descriptors up to the hard one; gives what it is now.

@@ -3,19 +3,21 @@
 use std::io;
 use std::rc::Rc;
 
-use millrun_transport::{Protocol, Transport, TransportFamily, TransportOptions};
+use millrun_loop::EventLoop;
+use millrun_transport::{Protocol, Serve, Transport};
 
-use crate::accept::{self, Ended};
+use crate::accept::Ended;
 
 /// Echoes until so many connections ended.
 pub(crate) fn serve(ended: usize) -> crate::Outcome {
-    accept::serve(ended, |handle| {
-        let family = TransportFamily::new(handle, &TransportOptions::default(), None)?;
-        Ok(move |socket, ended| {
-            let protocol = Box::new(Echo { transport: None, ended });
-            family.transport(socket, protocol, None, 0).map(drop)
-        })
-    })
+    let mut event_loop = EventLoop::new()?;
+    let handle = event_loop.handle();
+    let ended = Ended::new(&handle, ended);
+    let factory = move || Echo { transport: None, ended: ended.clone() };
+    let serving = Serve::on("127.0.0.1", 0).serve(&handle, factory);
+    let server = event_loop.run_until_complete(serving)??;
+    crate::announce_server(&server)?;
+    Ok(event_loop.run_forever()?)
 }
 
 struct Echo {
