@@ -17,9 +17,18 @@ use millrun_selector::{
 };
 use millrun_transport::{Connect, create_connection};
 
-/// A port where nobody listens, and nobody will soon.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A port where nobody listens, and nobody can while this lives: it is a client's.
+struct DeadPort(TcpStream);
+
+impl DeadPort {
+    fn new() -> DeadPort {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        DeadPort(TcpStream::connect(listener.local_addr().unwrap()).unwrap())
+    }
+
+    fn number(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
 }
 
 #[test]
@@ -92,7 +101,8 @@ fn c_004_a_given_socket_is_made_non_blocking() {
 #[test]
 fn c_011_a_refused_connect_has_the_number_and_names_the_address() {
     on_real_sockets(|handle| async move {
-        let port = free_port();
+        let dead = DeadPort::new();
+        let port = dead.number();
         let refused = create_connection(&handle, "127.0.0.1", port, Recorder::new);
         let error = refused.await.unwrap_err();
         let expected = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap_err();
@@ -132,12 +142,12 @@ fn c_014_cancelled_and_refused_connects_leak_no_descriptor() {
     let connect = |_| OsNetwork.connect(&full, &ConnectOptions::default()).unwrap();
     let _queued: Vec<_> = (0..4).map(connect).collect();
     on_real_sockets(|handle| async move {
-        let refused = free_port();
+        let dead = DeadPort::new();
         let before = child::open_descriptors();
         for _ in 0..10 {
             let waiting = Connect::address(full.clone()).connect(&handle, Recorder::new);
             assert!(timeout(Duration::from_millis(2), waiting).await.is_err());
-            let refused = create_connection(&handle, "127.0.0.1", refused, Recorder::new);
+            let refused = create_connection(&handle, "127.0.0.1", dead.number(), Recorder::new);
             assert!(refused.await.is_err());
         }
         assert_eq!(child::open_descriptors(), before);

@@ -69,6 +69,9 @@ fn c_002_neither_host_nor_port_is_refused_before_any_io() {
         );
         let error = fails(&handle, Connect::to("localhost", 1).local_addr("x", "70000")).await;
         assert!(matches!(error, ConnectError::Invalid(InvalidArgument::Port(_))), "{error:?}");
+        let marks = Watermarks { low: 2, high: 1 };
+        let error = fails(&handle, Connect::to("localhost", 1).watermarks(marks)).await;
+        assert!(matches!(error, ConnectError::Invalid(InvalidArgument::Watermarks(_))));
         let none = Connect::addresses([]).connect(&handle, Recorder::new).await.unwrap_err();
         assert!(matches!(none, ConnectError::Invalid(InvalidArgument::NoAddress)), "{none:?}");
         assert_eq!((sim.queries().len(), sim.counters().connects), (0, 0));

@@ -37,7 +37,8 @@ fn sv_001_a_server_answers_over_tcp() {
         let log = protocol.log.clone();
         let server =
             create_server(&handle, "localhost", 0, move || protocol.clone()).await.unwrap();
-        let mut client = TcpStream::connect(("127.0.0.1", port(&server))).unwrap();
+        let at = server.local_addrs()[0].as_inet().unwrap();
+        let mut client = TcpStream::connect(at).unwrap();
         client.write_all(b"ping").unwrap();
         until(|| log.count("data ping") == 1).await;
         let mut answer = [0; 4];

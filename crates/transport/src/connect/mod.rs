@@ -44,6 +44,51 @@ pub async fn create_connection<P: Protocol + 'static>(
 /// What to connect is part of the type, so that it can't be given twice or with options that make no
 /// sense for it: a name to resolve ([`ByName`]), addresses ([`ByAddress`]), or a socket that is connected
 /// already ([`Given`]).
+///
+/// ```
+/// # #[cfg(feature = "os")] {
+/// use std::io;
+/// use std::rc::Rc;
+/// use millrun_loop::EventLoop;
+/// use millrun_transport::{Connect, Protocol, Serve, Transport};
+///
+/// struct Greeter;
+/// impl Protocol for Greeter {
+///     fn connection_made(&mut self, transport: Rc<dyn Transport>) {
+///         transport.write(b"hello");
+///         transport.close();
+///     }
+///     fn data_received(&mut self, _: &[u8]) -> io::Result<()> {
+///         Ok(())
+///     }
+/// }
+///
+/// struct Printer(Option<millrun_loop::oneshot::Sender<()>>);
+/// impl Protocol for Printer {
+///     fn data_received(&mut self, data: &[u8]) -> io::Result<()> {
+///         assert_eq!(data, b"hello");
+///         Ok(())
+///     }
+///     fn connection_lost(&mut self, _: Option<io::Error>) {
+///         self.0.take().map(|over| over.send(()));
+///     }
+/// }
+///
+/// let mut event_loop = EventLoop::new()?;
+/// let handle = event_loop.handle();
+/// event_loop.run_until_complete(async {
+///     let server = Serve::on("127.0.0.1", 0).serve(&handle, || Greeter).await?;
+///     let port = server.local_addrs()[0].port();
+///     let (sender, over) = millrun_loop::oneshot::channel();
+///     Connect::to("127.0.0.1", port).connect(&handle, || Printer(Some(sender))).await?;
+///     over.await.ok();
+///     server.close();
+///     server.wait_closed().await;
+///     io::Result::Ok(())
+/// })??;
+/// # }
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone)]
 #[must_use = "nothing is connected until `connect` is called and awaited"]
 pub struct Connect<T> {
@@ -110,7 +155,24 @@ impl Connect<ByAddress> {
 
 impl Connect<Given> {
     /// Over a stream socket that is connected already. The transport owns it from here on, so that
-    /// no socket can have two (C-026).
+    /// no socket can have two (C-026):
+    ///
+    /// ```compile_fail,E0382
+    /// # fn twice(socket: Box<dyn millrun_selector::Socket>) {
+    /// use millrun_transport::Connect;
+    /// let first = Connect::socket(socket);
+    /// let second = Connect::socket(socket);
+    /// # }
+    /// ```
+    ///
+    /// and options for connecting make no sense any more:
+    ///
+    /// ```compile_fail,E0599
+    /// # fn local(socket: Box<dyn millrun_selector::Socket>) {
+    /// use millrun_transport::Connect;
+    /// Connect::socket(socket).local_addr("localhost", 0);
+    /// # }
+    /// ```
     pub fn socket(socket: Box<dyn Socket>) -> Connect<Given> {
         Connect::new(Given(socket))
     }

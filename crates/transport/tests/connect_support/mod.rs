@@ -13,9 +13,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use millrun_loop::{EventLoop, Inline, LoopHandle};
-use millrun_selector::Address;
+use millrun_selector::{Address, ConnectOptions, Socket};
 use millrun_sim::Sim;
-use millrun_transport::{Flow, Protocol, Transport};
+use millrun_transport::{Flow, Protocol, Serve, Server, Transport};
 
 /// A list of what happened, in order.
 #[derive(Clone, Default)]
@@ -151,4 +151,26 @@ pub fn reports(handle: &LoopHandle) -> Log {
     let reported = log.clone();
     handle.set_exception_handler(Some(Rc::new(move |_, context| reported.push(context))));
     log
+}
+
+/// Where [`serve`] listens.
+pub const AT: &str = "10.0.0.1:80";
+
+/// A client of the simulation itself, without a transport.
+pub fn connect(sim: &Sim, to: &str) -> Box<dyn Socket> {
+    sim.network().connect(&address(to), &ConnectOptions::default()).unwrap()
+}
+
+/// A server at [`AT`].
+pub async fn serve(handle: &LoopHandle, protocol: &Recorder) -> Server {
+    let protocol = protocol.clone();
+    Serve::address(address(AT)).serve(handle, move || protocol.clone()).await.unwrap()
+}
+
+/// What the peer of a connection reads until nothing more comes.
+pub fn read(socket: &dyn Socket) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 100];
+    let read = socket.try_read(&mut bytes)?;
+    bytes.truncate(read);
+    Ok(bytes)
 }
