@@ -99,8 +99,9 @@ fn sv_013_all_four_numbers_pause_and_service_goes_on() {
     in_sim(|sim, handle| async move {
         let reported = reports(&handle);
         let server = serve(&handle, &Recorder::new()).await;
-        // ENOBUFS as Linux numbers it, ENOMEM.
-        let numbers = [Failure::EMFILE, Failure::ENFILE, Failure::Errno(105), Failure::Errno(12)];
+        let enobufs = Failure::Errno(if cfg!(target_os = "linux") { 105 } else { 55 });
+        let enomem = Failure::Errno(12);
+        let numbers = [Failure::EMFILE, Failure::ENFILE, enobufs, enomem];
         for (rounds, failure) in numbers.into_iter().enumerate() {
             sim.fail_next(Call::Accept, failure);
             let began = sim.now();
