@@ -67,7 +67,10 @@ const CRATES: &[Crate] = &[
         name: STREAMS,
         below: &[SELECTOR, LOOP, TRANSPORT, PROTOCOL],
         in_tests: &[SIM],
-        outside: &[("bytes", "owned reads and writes"), ("tracing", "debug logs")],
+        outside: &[
+            ("bytes", "owned reads and writes"),
+            ("pin-project-lite", "projections of pinned futures without unsafe code of ours"),
+        ],
     },
     Crate {
         name: FACADE,

@@ -5,6 +5,8 @@ use super::{Problem, allowed};
 
 /// One screen too many: does the file still do one thing?
 const LONGEST_FILE: usize = 400;
+/// Tests are a list, read one at a time.
+const LONGEST_TEST_FILE: usize = 500;
 const LONGEST_FUNCTION: usize = 60;
 /// How far above its use an `#[expect]` may stand: an attribute of the statement or of a short function.
 const REACH_OF_EXPECT: usize = 30;
@@ -25,7 +27,8 @@ fn too_long(source: &Source) -> Vec<(String, usize, usize, usize)> {
         .into_iter()
         .map(|Function { name, lines }| (name, *lines.start(), lines.count(), LONGEST_FUNCTION))
         .collect();
-    found.push((String::new(), 1, source.text.lines().count(), LONGEST_FILE));
+    let limit = if source.is_test_module { LONGEST_TEST_FILE } else { LONGEST_FILE };
+    found.push((String::new(), 1, source.text.lines().count(), limit));
     found.retain(|(_, _, length, limit)| length > limit);
     found
 }
@@ -144,6 +147,8 @@ mod tests {
             ]
         );
         assert!(problems("crates/x/src/a.rs", &"//\n".repeat(LONGEST_FILE)).is_empty());
+        assert!(problems("crates/x/tests/a.rs", &"//\n".repeat(LONGEST_TEST_FILE)).is_empty());
+        assert_eq!(problems("crates/x/tests/a.rs", &"//\n".repeat(LONGEST_TEST_FILE + 1)).len(), 1);
     }
 
     #[test]
