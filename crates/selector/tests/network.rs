@@ -117,17 +117,6 @@ fn c_011_a_refused_connect_is_reported_as_writable() {
     assert!(socket.take_error().unwrap().is_none(), "taken");
 }
 
-/// Why sockets are registered after their connect was issued (fact 4).
-#[test]
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn fact_4_a_fresh_socket_reports_a_false_hang_up() {
-    let fresh = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let fresh = OsNetwork::adopt(fresh.into()).unwrap();
-    let mut selector = MioSelector::new().unwrap();
-    let key = selector.register(&fresh, Interest::BOTH).unwrap();
-    assert!(look_at(&mut selector, key).is_read_closed());
-}
-
 /// C-012: a bind that fails is told apart from a connect that fails.
 #[test]
 fn c_012_a_failed_bind_says_which_address() {

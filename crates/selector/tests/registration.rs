@@ -4,9 +4,7 @@
 
 mod common;
 
-use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -14,7 +12,6 @@ use common::{duplicate, look, look_at, registered_pair};
 use millrun_selector::{
     Clock, Foreign, Interest, MioSelector, Monotonic, OsNetwork, Readiness, Selector, Time,
 };
-use rustix::io::dup2;
 
 /// SEL-001: the second registration of a foreign descriptor fails, the first one stays.
 #[test]
@@ -130,22 +127,6 @@ fn sel_008_a_refused_change_deregisters() {
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
-/// SEL-009: a refused registration leaves nothing behind (epoll refuses a regular file).
-#[test]
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn sel_009_a_regular_file_is_refused() {
-    let mut selector = MioSelector::new().unwrap();
-    let file = File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
-    for _ in 0..2 {
-        let error = selector.register(&Foreign::new(&file), Interest::READ).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
-    }
-    assert!(look(&mut selector).is_empty());
-    let (socket, _peer) = OsNetwork::pair().unwrap();
-    let key = selector.register(&socket, Interest::READ).unwrap();
-    assert_eq!((key.index, key.generation), (0, 0), "no place and no name was used up");
-}
-
 /// SEL-010 for foreign descriptors: armed anew after each report, at one call each.
 #[test]
 fn sel_010_a_foreign_descriptor_is_reported_by_every_select() {
@@ -179,49 +160,6 @@ fn sel_010_a_foreign_descriptor_is_reported_by_every_select() {
     assert!(look_at(&mut selector, key).is_read_closed());
     selector.deregister(key, &Foreign::new(&ours)).unwrap();
     assert!(look(&mut selector).is_empty());
-}
-
-/// A number that was closed behind our back and given out again can be registered again.
-#[test]
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn sel_001_the_reuse_of_a_lost_number_is_tolerated() {
-    let mut selector = MioSelector::new().unwrap();
-    let (old, _old_peer) = UnixStream::pair().unwrap();
-    let mut number = OwnedFd::from(old);
-    let old_key = selector.register(&Foreign::new(&number), Interest::READ).unwrap();
-    let (new, mut new_peer) = UnixStream::pair().unwrap();
-    dup2(&new, &mut number).unwrap(); // closes the old file, the number is the new one's
-    let new_key = selector.register(&Foreign::new(&number), Interest::READ).unwrap();
-    new_peer.write_all(b"x").unwrap();
-    for _ in 0..2 {
-        let events = look(&mut selector);
-        assert_eq!(events.len(), 1);
-        assert_eq!(events[0].key, new_key);
-    }
-    // The old name can't reach the number any more: neither to change it nor to take it out.
-    assert_eq!(
-        selector.set_interest(old_key, Interest::BOTH).unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
-    assert_eq!(look_at(&mut selector, new_key), Readiness::READABLE);
-}
-
-/// As before, when the old registration is taken away late.
-#[test]
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn sel_005_a_late_deregistration_leaves_the_new_owner_alone() {
-    let mut selector = MioSelector::new().unwrap();
-    let (old, mut old_peer) = UnixStream::pair().unwrap();
-    let mut number = OwnedFd::from(old);
-    let old_key = selector.register(&Foreign::new(&number), Interest::READ).unwrap();
-    old_peer.write_all(b"x").unwrap();
-    assert!(look_at(&mut selector, old_key).is_readable());
-    let (new, mut new_peer) = UnixStream::pair().unwrap();
-    dup2(&new, &mut number).unwrap();
-    let new_key = selector.register(&Foreign::new(&number), Interest::READ).unwrap();
-    selector.deregister(old_key, &Foreign::new(&number)).unwrap();
-    new_peer.write_all(b"x").unwrap();
-    assert!(look_at(&mut selector, new_key).is_readable());
 }
 
 /// A socket can leave and come back, and move to another selector: what it knows goes with it.

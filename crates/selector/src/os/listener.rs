@@ -4,7 +4,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use rustix::io::retry_on_intr;
 use socket2::SockRef;
 
 use super::address;
@@ -75,7 +74,7 @@ impl Listener for SocketListener {
 fn accept_inet(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Address)> {
     use rustix::net::SocketFlags;
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let (fd, peer) = retry_on_intr(|| rustix::net::acceptfrom_with(listener, flags))?;
+    let (fd, peer) = rustix::io::retry_on_intr(|| rustix::net::acceptfrom_with(listener, flags))?;
     let peer = std::net::SocketAddr::try_from(peer.ok_or(rustix::io::Errno::AFNOSUPPORT)?)?;
     Ok((fd, peer.into()))
 }

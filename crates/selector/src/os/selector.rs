@@ -133,6 +133,9 @@ impl MioSelector {
     /// foreign registration of that number: its file must have been closed. What it knows already
     /// is either registered here (`is_claimed`), or is left from an owned source that was
     /// deregistered and is not closed: then it is given the new name.
+    ///
+    /// kqueue takes a second registration for a change of the first, so there the table is the judge:
+    /// a number that was lost behind our back must be deregistered before it is used again.
     fn admit(
         &mut self,
         fd: RawFd,

@@ -53,7 +53,7 @@ pub fn wait_for(selector: &mut MioSelector, key: Key, is: impl Fn(Readiness) -> 
 pub fn registered_pair(interest: Interest) -> (MioSelector, Box<dyn Socket>, Key, Box<dyn Socket>) {
     let mut selector = MioSelector::new().unwrap();
     let (ours, theirs) = OsNetwork::pair().unwrap();
-    let key = selector.register(&*ours, interest).unwrap();
+    let key = selector.register(&ours, interest).unwrap();
     (selector, ours, key, theirs)
 }
 

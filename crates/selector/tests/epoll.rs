@@ -1,0 +1,121 @@
+//! What is so of epoll alone: it refuses regular files, and judges who holds a descriptor's number.
+#![cfg(all(feature = "os", any(target_os = "linux", target_os = "android")))]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use common::{look, look_at};
+use millrun_selector::{Foreign, Interest, MioSelector, OsNetwork, Readiness, Selector};
+use rustix::io::dup2;
+
+/// SEL-009: a refused registration leaves nothing behind (epoll refuses a regular file).
+#[test]
+fn sel_009_a_regular_file_is_refused() {
+    let mut selector = MioSelector::new().unwrap();
+    let file = File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
+    for _ in 0..2 {
+        let error = selector.register(&Foreign::new(&file), Interest::READ).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+    }
+    assert!(look(&mut selector).is_empty());
+    let (socket, _peer) = OsNetwork::pair().unwrap();
+    let key = selector.register(&socket, Interest::READ).unwrap();
+    assert_eq!((key.index, key.generation), (0, 0), "no place and no name was used up");
+}
+
+/// A number that was closed behind our back and given out again can be registered again.
+#[test]
+fn sel_001_the_reuse_of_a_lost_number_is_tolerated() {
+    let mut selector = MioSelector::new().unwrap();
+    let (old, _old_peer) = UnixStream::pair().unwrap();
+    let mut number = OwnedFd::from(old);
+    let old_key = selector.register(&Foreign::new(&number), Interest::READ).unwrap();
+    let (new, mut new_peer) = UnixStream::pair().unwrap();
+    dup2(&new, &mut number).unwrap(); // closes the old file, the number is the new one's
+    let new_key = selector.register(&Foreign::new(&number), Interest::READ).unwrap();
+    new_peer.write_all(b"x").unwrap();
+    for _ in 0..2 {
+        let events = look(&mut selector);
+        assert_eq!(events.len(), 1);
+        assert_eq!(events[0].key, new_key);
+    }
+    // The old name can't reach the number any more: neither to change it nor to take it out.
+    assert_eq!(
+        selector.set_interest(old_key, Interest::BOTH).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+    assert_eq!(look_at(&mut selector, new_key), Readiness::READABLE);
+}
+
+/// As before, when the old registration is taken away late.
+#[test]
+fn sel_005_a_late_deregistration_leaves_the_new_owner_alone() {
+    let mut selector = MioSelector::new().unwrap();
+    let (old, mut old_peer) = UnixStream::pair().unwrap();
+    let mut number = OwnedFd::from(old);
+    let old_key = selector.register(&Foreign::new(&number), Interest::READ).unwrap();
+    old_peer.write_all(b"x").unwrap();
+    assert!(look_at(&mut selector, old_key).is_readable());
+    let (new, mut new_peer) = UnixStream::pair().unwrap();
+    dup2(&new, &mut number).unwrap();
+    let new_key = selector.register(&Foreign::new(&number), Interest::READ).unwrap();
+    selector.deregister(old_key, &Foreign::new(&number)).unwrap();
+    new_peer.write_all(b"x").unwrap();
+    assert!(look_at(&mut selector, new_key).is_readable());
+}
+
+/// The same for a foreign descriptor whose number was given to another file, with the old one open.
+#[test]
+fn a_duplicate_of_a_lost_foreign_descriptor_reaches_nobody() {
+    let mut selector = MioSelector::new().unwrap();
+    let (old, mut old_peer) = UnixStream::pair().unwrap();
+    let mut number = OwnedFd::from(old);
+    let _kept = number.try_clone().unwrap();
+    let old_key = selector.register(&Foreign::new(&number), Interest::READ).unwrap();
+    let (new, mut new_peer) = UnixStream::pair().unwrap();
+    dup2(&new, &mut number).unwrap();
+    let new_key = selector.register(&Foreign::new(&number), Interest::READ).unwrap();
+    for _ in 0..3 {
+        old_peer.write_all(b"x").unwrap();
+        assert!(look(&mut selector).is_empty(), "neither the new one nor the lost one");
+    }
+    new_peer.write_all(b"x").unwrap();
+    let events = look(&mut selector);
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].key, new_key);
+    selector.deregister(old_key, &Foreign::new(&number)).unwrap();
+    assert!(look_at(&mut selector, new_key).is_readable());
+}
+
+/// An owned socket that gets the number of a lost foreign registration.
+#[test]
+fn an_owned_socket_takes_the_number_of_a_lost_foreign_one() {
+    let mut selector = MioSelector::new().unwrap();
+    let (old, _old_peer) = UnixStream::pair().unwrap();
+    let (ours, theirs) = OsNetwork::pair().unwrap();
+    let mut number = OwnedFd::from(old);
+    let old_key = selector.register(&Foreign::new(&number), Interest::READ).unwrap();
+    dup2(ours.fd().unwrap(), &mut number).unwrap();
+    let adopted = OsNetwork::adopt(number).unwrap();
+    let key = selector.register(&adopted, Interest::READ).unwrap();
+    assert!(selector.set_interest(old_key, Interest::BOTH).is_err());
+    theirs.try_write(b"x").unwrap();
+    let events = look(&mut selector);
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].key, key);
+}
+
+/// Why sockets are registered after their connect was issued (fact 4).
+#[test]
+fn fact_4_a_fresh_socket_reports_a_false_hang_up() {
+    let fresh = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let fresh = OsNetwork::adopt(fresh.into()).unwrap();
+    let mut selector = MioSelector::new().unwrap();
+    let key = selector.register(&fresh, Interest::BOTH).unwrap();
+    assert!(look_at(&mut selector, key).is_read_closed());
+}
