@@ -64,6 +64,7 @@ impl fmt::Debug for Interest {
 /// | `READ_CLOSED` | the peer will send no more | never |
 /// | `WRITE_CLOSED` | nothing can be sent any more | never |
 /// | `ERROR` | an error waits to be taken | never on a stream; when taken on a datagram socket |
+/// | `URGENT` | urgent (out-of-band) data has come | never; it is not reported |
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Readiness(u8);
 
@@ -80,6 +81,10 @@ impl Readiness {
     pub const WRITE_CLOSED: Readiness = Readiness(8);
     /// An error is pending on the descriptor.
     pub const ERROR: Readiness = Readiness(16);
+
+    /// Urgent data has come at least once. Reads stop at it, so a short one does not prove that
+    /// nothing waits behind.
+    pub const URGENT: Readiness = Readiness(32);
 
     const FOR_READ: u8 = Self::READABLE.0 | Self::READ_CLOSED.0 | Self::ERROR.0;
     const FOR_WRITE: u8 = Self::WRITABLE.0 | Self::WRITE_CLOSED.0 | Self::ERROR.0;
@@ -149,7 +154,8 @@ impl BitOrAssign for Readiness {
 
 impl fmt::Debug for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [&str; 5] = ["READABLE", "WRITABLE", "READ_CLOSED", "WRITE_CLOSED", "ERROR"];
+        const NAMES: [&str; 6] =
+            ["READABLE", "WRITABLE", "READ_CLOSED", "WRITE_CLOSED", "ERROR", "URGENT"];
         if self.is_none() {
             return f.write_str("NONE");
         }
@@ -193,6 +199,13 @@ impl ReadyCell {
     /// Reads are exhausted: the next edge will say when there is more.
     pub fn clear_readable(&self) {
         self.0.set(Readiness(self.0.get().0 & !Readiness::READABLE.0));
+    }
+
+    /// A read came up short: reads are exhausted, unless it was urgent data that stopped it.
+    pub fn clear_readable_after_short_read(&self) {
+        if !self.0.get().contains(Readiness::URGENT) {
+            self.clear_readable();
+        }
     }
 
     /// Writes are exhausted: the next edge will say when there is room.

@@ -9,9 +9,10 @@ use std::io::{ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use common::{look, look_at};
+use common::{look, look_at, tcp_pair, wait_for};
 use millrun_selector::{Foreign, Interest, MioSelector, OsNetwork, Readiness, Selector};
 use rustix::io::dup2;
+use rustix::net::{SendFlags, send};
 
 /// SEL-009: a refused registration leaves nothing behind (epoll refuses a regular file).
 #[test]
@@ -118,4 +119,32 @@ fn fact_4_a_fresh_socket_reports_a_false_hang_up() {
     let mut selector = MioSelector::new().unwrap();
     let key = selector.register(&fresh, Interest::BOTH).unwrap();
     assert!(look_at(&mut selector, key).is_read_closed());
+}
+
+/// A read stops at TCP urgent data: it is short though more waits. What waits is still reported.
+#[test]
+fn sel_010_what_follows_urgent_data_is_reported() {
+    let (ours, theirs) = tcp_pair();
+    let mut selector = MioSelector::new().unwrap();
+    let key = selector.register(&ours, Interest::READ).unwrap();
+    for (bytes, flags) in
+        [(b"abc", SendFlags::empty()), (b"ur!", SendFlags::OOB), (b"def", SendFlags::empty())]
+    {
+        send(&theirs, bytes, flags).unwrap();
+    }
+    let mut got = Vec::new();
+    while got.len() < 8 {
+        wait_for(&mut selector, key, Readiness::is_readable);
+        let mut buffer = [0; 64];
+        match ours.try_read(&mut buffer) {
+            Ok(n) => got.extend_from_slice(&buffer[..n]),
+            Err(e) => assert_eq!(e.kind(), ErrorKind::WouldBlock),
+        }
+    }
+    assert_eq!(got, b"abcurdef", "the urgent byte itself is out of band");
+    send(&theirs, b"ghi", SendFlags::empty()).unwrap();
+    wait_for(&mut selector, key, Readiness::is_readable);
+    assert_eq!(ours.try_read(&mut [0; 64]).unwrap(), 3);
+    assert_eq!(ours.try_read(&mut [0; 64]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert!(look_at(&mut selector, key).is_none());
 }

@@ -12,7 +12,9 @@
 //! 4. A socket registered before its connect was issued reports a hang-up that never happened.
 //! 5. A registration belongs to the open file, not to the number. It dies by the close of the number
 //!    only if there is no duplicate; with one, its events go on, under the name that it was given.
-//! 6. Changing a registration (EPOLL_CTL_MOD, EV_ADD again) reports what is ready now.
+//! 6. A read stops at TCP's urgent data: it comes up short though more waits, and what waits may have
+//!    come with the same edge. epoll tells of urgent data (EPOLLPRI), kqueue does not.
+//! 7. Changing a registration (EPOLL_CTL_MOD, EV_ADD again) reports what is ready now.
 //!
 //! # The choice
 //!
@@ -20,10 +22,11 @@
 //! for both directions, until it is closed. An edge sets bits of the cell; the source's own reads and
 //! writes clear them, at WouldBlock or at a short transfer (fact 2). What is due is `cell & interest`:
 //! a partial read leaves its bit (fact 1), and a changed interest is a changed mask. The closed and
-//! error bits are never cleared (fact 3).
+//! error bits are never cleared (fact 3). Once urgent data has come, WouldBlock alone ends a socket's
+//! reads (fact 6; under kqueue the rest comes late, with the peer's next bytes or its FIN).
 //!
 //! A **foreign** source has no cell, since nobody here sees its reads. What an edge says of it is
-//! reported once and forgotten, and before the next wait the selector arms it anew (fact 6). It is in
+//! reported once and forgotten, and before the next wait the selector arms it anew (fact 7). It is in
 //! the kernel's registry only for what it wants: nobody would ever clear the other direction.
 //!
 //! Looking at every cell at each select would cost O(registered). So the table keeps a **hot list**
@@ -34,11 +37,6 @@
 //!
 //! A key is place and generation, and the kernel is given both. An event in flight for a registration
 //! that is gone (fact 5) finds another generation at its place, or nothing, and is dropped.
-//!
-//! # What is not hidden
-//!
-//! A read stops at TCP urgent data, so it can come up short though more waits. The rest is then
-//! reported with whatever the peer does next (its FIN at the latest): late, but not lost.
 
 use std::os::fd::RawFd;
 use std::rc::Rc;

@@ -27,6 +27,13 @@ const MAX_INDEX: usize = (1 << INDEX_BITS) - 1;
 /// No key's: it has the last place of all, which is never given away.
 const WAKE: Token = Token(usize::MAX);
 
+/// What an owned source is registered for, once: both directions, and to hear of urgent data.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const OWNED: mio::Interest =
+    mio::Interest::READABLE.add(mio::Interest::WRITABLE).add(mio::Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const OWNED: mio::Interest = mio::Interest::READABLE.add(mio::Interest::WRITABLE);
+
 /// The kernel refuses to register an open file twice: epoll does, kqueue takes it for a change.
 const REFUSES_TWICE: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
@@ -103,7 +110,7 @@ impl MioSelector {
             s.foreign.contains_key(&fd)
                 || (Rc::strong_count(cell) > 1 && s.table.any(|e| e.shares(cell)))
         };
-        self.admit(fd, key, Interest::BOTH, is_claimed)?;
+        self.admit(fd, key, OWNED, is_claimed)?;
         self.table.insert(key, Some(Rc::clone(cell)), fd, interest, Link::Owned);
         Ok(key)
     }
@@ -120,7 +127,7 @@ impl MioSelector {
         if interest.is_none() {
             return Ok(Link::Parked);
         }
-        self.admit(fd, key, interest, |s| {
+        self.admit(fd, key, kernel_interest(interest), |s| {
             s.foreign.contains_key(&fd) || s.table.any(|e| e.link == Link::Owned && e.fd == fd)
         })?;
         self.foreign.insert(fd, key);
@@ -140,13 +147,13 @@ impl MioSelector {
         &mut self,
         fd: RawFd,
         key: Key,
-        interest: Interest,
+        wanted: mio::Interest,
         is_claimed: impl Fn(&MioSelector) -> bool,
     ) -> io::Result<()> {
         if !REFUSES_TWICE && is_claimed(self) {
             return Err(registered(fd));
         }
-        let (token, wanted) = (token(key), kernel_interest(interest));
+        let token = token(key);
         match self.control(|r| r.register(&mut SourceFd(&fd), token, wanted)) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 if is_claimed(self) {
@@ -359,6 +366,7 @@ fn readiness(event: &mio::event::Event) -> Readiness {
         (event.is_read_closed(), Readiness::READ_CLOSED),
         (event.is_write_closed(), Readiness::WRITE_CLOSED),
         (event.is_error(), Readiness::ERROR),
+        (event.is_priority(), Readiness::URGENT),
     ];
     told.into_iter().fold(Readiness::NONE, |all, (is, bit)| if is { all | bit } else { all })
 }

@@ -92,7 +92,7 @@ impl Socket for StreamSocket {
             Ok((0, _)) => Ok(0),
             Ok((n, _)) => {
                 if SHORT_IS_EXHAUSTED && n < asked {
-                    self.cell.clear_readable();
+                    self.cell.clear_readable_after_short_read();
                 }
                 Ok(n)
             }

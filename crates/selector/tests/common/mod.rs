@@ -35,10 +35,10 @@ pub fn wait(selector: &mut MioSelector) -> Vec<Event> {
     events
 }
 
-/// Waits until a key is reported so. Rounds are bounded: each ends by an event or by the bound.
+/// Waits until a key is reported so.
 pub fn wait_for(selector: &mut MioSelector, key: Key, is: impl Fn(Readiness) -> bool) -> Readiness {
-    let mut events = Vec::new();
-    for _ in 0..10_000 {
+    let (clock, mut events) = (Monotonic::new(), Vec::new());
+    while clock.now() < Time::ZERO + BOUND {
         events.clear();
         selector.select(Some(BOUND), &mut events).unwrap();
         match events.iter().find(|e| e.key == key) {
@@ -46,7 +46,7 @@ pub fn wait_for(selector: &mut MioSelector, key: Key, is: impl Fn(Readiness) -> 
             _ => {}
         }
     }
-    panic!("{key:?} was not reported in 10,000 rounds, last were {events:?}");
+    panic!("{key:?} was not reported so within {BOUND:?}, the last events were {events:?}");
 }
 
 /// A selector with one end of a Unix pair in it, and the other end.
