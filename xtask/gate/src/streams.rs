@@ -2,10 +2,10 @@
 
 use std::io;
 
-use millrun_streams::{StreamReader, StreamWriter, stream};
-use millrun_transport::{TransportFamily, TransportOptions};
+use millrun_loop::EventLoop;
+use millrun_streams::{StreamReader, StreamWriter, start_server};
 
-use crate::accept::{self, Ended};
+use crate::accept::Ended;
 
 /// More than any message.
 const MOST: usize = 64 * 1024;
@@ -20,32 +20,21 @@ pub(crate) fn serve_lines(ended: usize) -> crate::Outcome {
     serve(ended, lines)
 }
 
-fn serve(
+fn serve<F: Future<Output = io::Result<()>> + 'static>(
     ended: usize,
-    conversation: impl AsyncFn(StreamReader, StreamWriter) -> io::Result<()> + Copy + 'static,
+    conversation: fn(StreamReader, StreamWriter, Ended) -> F,
 ) -> crate::Outcome {
-    accept::serve(ended, |handle| {
-        let handle = handle.clone();
-        let family = TransportFamily::new(&handle, &TransportOptions::default(), None)?;
-        Ok(move |socket, ended: Ended| {
-            let family = family.clone();
-            handle.spawn(async move {
-                let made = stream(|protocol| family.transport(socket, protocol, None, 0)).await;
-                let outcome = match made {
-                    Ok((reader, writer)) => conversation(reader, writer).await,
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = outcome {
-                    accept::give_up(&error);
-                }
-                ended.one();
-            });
-            Ok(())
-        })
-    })
+    let mut event_loop = EventLoop::new()?;
+    let ended = Ended::new(&event_loop.handle(), ended);
+    // No async block around the conversation's own: it would store the ends a second time.
+    let handler = move |reader, writer| conversation(reader, writer, ended.clone());
+    let starting = async { start_server("127.0.0.1", 0, handler).await };
+    let server = event_loop.run_until_complete(starting)??;
+    crate::announce_server(&server)?;
+    Ok(event_loop.run_forever()?)
 }
 
-async fn echo(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
+async fn echo(mut reader: StreamReader, writer: StreamWriter, ended: Ended) -> io::Result<()> {
     loop {
         let data = reader.read(MOST).await?;
         if data.is_empty() {
@@ -54,10 +43,11 @@ async fn echo(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> 
         writer.write(data)?;
         writer.drain().await?;
     }
-    writer.close().await.map(drop)
+    ended.one();
+    Ok(())
 }
 
-async fn lines(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()> {
+async fn lines(mut reader: StreamReader, writer: StreamWriter, ended: Ended) -> io::Result<()> {
     loop {
         let line = reader.read_line().await?;
         if line.is_empty() {
@@ -66,5 +56,6 @@ async fn lines(mut reader: StreamReader, writer: StreamWriter) -> io::Result<()>
         writer.write(line)?;
         writer.drain().await?;
     }
-    writer.close().await.map(drop)
+    ended.one();
+    Ok(())
 }
