@@ -39,7 +39,7 @@ impl Connecting {
         // Many connects (Unix sockets, loopback) are through at once: then nothing is registered.
         let key = match socket.peer_addr() {
             Ok(_) => None,
-            Err(_) => Some(handle.watch(&*socket, Interest::WRITE, ready.clone())?),
+            Err(_) => Some(handle.watch(&socket, Interest::WRITE, ready.clone())?),
         };
         Ok(Connecting { handle: handle.clone(), socket: Some(socket), key, ready })
     }
@@ -48,7 +48,7 @@ impl Connecting {
     fn deregister(&mut self) {
         if let (Some(key), Some(socket)) = (self.key.take(), &self.socket) {
             // Fails only on a closed loop, which has forgotten the registration already.
-            let _ = self.handle.unwatch(key, &**socket);
+            let _ = self.handle.unwatch(key, socket);
         }
     }
 }

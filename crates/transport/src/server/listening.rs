@@ -62,7 +62,7 @@ impl Listening {
     pub(super) fn start(self: &Rc<Self>) -> io::Result<()> {
         let listener = self.listener.borrow().clone();
         if let (Some(listener), None) = (listener, self.key.get()) {
-            let key = self.server.handle.watch(&*listener, Interest::READ, self.clone())?;
+            let key = self.server.handle.watch(&listener, Interest::READ, self.clone())?;
             self.key.set(Some(key));
         }
         Ok(())
@@ -76,7 +76,7 @@ impl Listening {
         let listener = self.listener.borrow().clone();
         if let (Some(listener), Some(key)) = (listener, self.key.take()) {
             // Fails only on a closed loop, which has forgotten the registration already.
-            let _ = self.server.handle.unwatch(key, &*listener);
+            let _ = self.server.handle.unwatch(key, &listener);
         }
     }
 

@@ -125,7 +125,7 @@ impl SocketTransport {
         self.cancel_timer();
         if let Some(this) = self.this.upgrade() {
             // Fails only when the registration is gone already, which is as good.
-            let _ = self.handle().unwatch(self.key.get(), &*socket);
+            let _ = self.handle().unwatch(self.key.get(), &socket);
             // This one and the caller's; the protocol's and the loop's are gone.
             if Rc::strong_count(&this) > 2 {
                 self.remember(&*socket);

@@ -123,12 +123,12 @@ impl SocketTransport {
             flags,
         });
         // Registered from the start, and silent: so a loop that closes finds it.
-        let key = transport.handle().watch(&*socket, Interest::NONE, transport.clone())?;
+        let key = transport.handle().watch(&socket, Interest::NONE, transport.clone())?;
         transport.key.set(key);
         transport.socket.set(Some(socket));
         if let Err(closed) = transport.handle().call_soon_owed(transport.clone()) {
             if let Some(socket) = transport.socket.take() {
-                let _ = transport.handle().unwatch(key, &*socket);
+                let _ = transport.handle().unwatch(key, &socket);
             }
             return Err(closed.into());
         }
