@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 
 /// Bytes in a small block: most messages fit, and it is one page.
 pub const SMALL_BLOCK: usize = 4096;
@@ -39,7 +39,16 @@ pub enum BlockSize {
 
 /// A block of initialised bytes, owned by whoever holds it. Its content means nothing until it
 /// is written to.
-pub struct Block(Box<[u8]>);
+///
+/// It is one pointer wide, also in an `Option`: an idle connection has room for several and owns none. So that a
+/// half-read one needs no fields beside it, it carries a range for its holder: which of its bytes are in use.
+pub struct Block(Box<Inner>);
+
+struct Inner {
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
 
 /// What a pool did so far with blocks of one size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -76,17 +85,18 @@ impl BlockPool {
     pub fn take(&self, size: BlockSize) -> Block {
         let shelf = self.shelf(size);
         let kept = shelf.blocks.borrow_mut().pop();
-        if let Some(block) = kept {
+        if let Some(mut block) = kept {
             bump(&shelf.reused);
+            block.set_range(0..0);
             return block;
         }
         bump(&shelf.made);
-        Block::new(size)
+        Block::of(size.bytes())
     }
 
-    /// Takes a block back: keeps it for reuse, or frees it when enough are kept.
+    /// Takes a block back: keeps it for reuse, or frees it when enough are kept, or when it is of another size.
     pub fn give(&self, block: Block) {
-        let size = block.size();
+        let Some(size) = block.size() else { return };
         let shelf = self.shelf(size);
         bump(&shelf.given);
         let mut blocks = shelf.blocks.borrow_mut();
@@ -150,31 +160,38 @@ impl BlockSize {
 }
 
 impl Block {
-    fn new(size: BlockSize) -> Block {
-        Block(vec![0; size.bytes()].into_boxed_slice())
+    /// A block of any size, that no pool made and only [`SMALL_BLOCK`] or [`LARGE_BLOCK`] bytes let one keep.
+    pub fn of(bytes: usize) -> Block {
+        Block(Box::new(Inner { bytes: vec![0; bytes].into_boxed_slice(), start: 0, end: 0 }))
     }
 
-    /// Which size it has.
-    pub const fn size(&self) -> BlockSize {
-        if self.0.len() == SMALL_BLOCK { BlockSize::Small } else { BlockSize::Large }
+    /// Makes it longer, in place where the allocator can. The bytes stay; the new ones are 0.
+    pub fn grow(&mut self, bytes: usize) {
+        let mut memory = std::mem::take(&mut self.0.bytes).into_vec();
+        if bytes > memory.len() {
+            memory.reserve_exact(bytes - memory.len());
+            memory.resize(bytes, 0);
+        }
+        self.0.bytes = memory.into_boxed_slice();
     }
-}
 
-/// The bytes alone, for an owner that keeps memory of other sizes beside blocks.
-impl From<Block> for Box<[u8]> {
-    fn from(block: Block) -> Box<[u8]> {
-        block.0
+    /// Says which of its bytes are in use, cut down to those that there are.
+    pub fn set_range(&mut self, range: Range<usize>) {
+        self.0.end = range.end.min(self.0.bytes.len());
+        self.0.start = range.start.min(self.0.end);
     }
-}
 
-/// A block again, if the memory has the size of one; else the memory comes back as the error.
-impl TryFrom<Box<[u8]>> for Block {
-    type Error = Box<[u8]>;
+    /// Which of its bytes are in use: what its holder last said; none of a block fresh from the pool.
+    pub fn range(&self) -> Range<usize> {
+        self.0.start..self.0.end
+    }
 
-    fn try_from(memory: Box<[u8]>) -> Result<Block, Box<[u8]>> {
-        match memory.len() {
-            SMALL_BLOCK | LARGE_BLOCK => Ok(Block(memory)),
-            _ => Err(memory),
+    /// Which of a pool's sizes it has, if any.
+    pub fn size(&self) -> Option<BlockSize> {
+        match self.0.bytes.len() {
+            SMALL_BLOCK => Some(BlockSize::Small),
+            LARGE_BLOCK => Some(BlockSize::Large),
+            _ => None,
         }
     }
 }
@@ -183,26 +200,26 @@ impl Deref for Block {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        &self.0.bytes
     }
 }
 
 impl DerefMut for Block {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.0
+        &mut self.0.bytes
     }
 }
 
 impl AsRef<[u8]> for Block {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        &self.0.bytes
     }
 }
 
 /// The size alone: the bytes are another's data.
 impl fmt::Debug for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Block({} bytes)", self.0.len())
+        write!(f, "Block({} bytes)", self.len())
     }
 }
 

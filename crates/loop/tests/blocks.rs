@@ -1,15 +1,15 @@
 //! The pool lends blocks of two sizes and keeps a limited number of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use millrun_loop::{BlockPool, BlockSize, LARGE_BLOCK, LARGE_KEPT, SMALL_BLOCK, SMALL_KEPT};
+use millrun_loop::{Block, BlockPool, BlockSize, LARGE_BLOCK, LARGE_KEPT, SMALL_BLOCK, SMALL_KEPT};
 
 #[test]
 fn a_block_has_its_size_and_is_initialised() {
     let pool = BlockPool::new();
     let small = pool.take(BlockSize::Small);
     let large = pool.take(BlockSize::Large);
-    assert_eq!((small.len(), small.size()), (SMALL_BLOCK, BlockSize::Small));
-    assert_eq!((large.len(), large.size()), (LARGE_BLOCK, BlockSize::Large));
+    assert_eq!((small.len(), small.size()), (SMALL_BLOCK, Some(BlockSize::Small)));
+    assert_eq!((large.len(), large.size()), (LARGE_BLOCK, Some(BlockSize::Large)));
     assert!(small.iter().chain(large.iter()).all(|byte| *byte == 0));
 }
 
@@ -49,4 +49,29 @@ fn a_block_that_is_dropped_is_only_freed() {
     drop(pool.take(BlockSize::Large));
     assert_eq!(pool.counts(BlockSize::Large).kept, 0);
     assert_eq!(pool.take(BlockSize::Large).len(), LARGE_BLOCK);
+}
+
+#[test]
+fn a_block_carries_a_range_for_its_holder() {
+    let pool = BlockPool::new();
+    let mut block = pool.take(BlockSize::Small);
+    assert_eq!(block.range(), 0..0);
+    block.set_range(3..9);
+    assert_eq!(block.range(), 3..9);
+    block.set_range(5..SMALL_BLOCK + 1);
+    assert_eq!(block.range(), 5..SMALL_BLOCK);
+    pool.give(block);
+    assert_eq!(pool.take(BlockSize::Small).range(), 0..0);
+    assert_eq!(size_of::<Option<Block>>(), size_of::<usize>());
+}
+
+#[test]
+fn a_block_of_another_size_is_not_kept() {
+    let pool = BlockPool::new();
+    let mut block = Block::of(10);
+    block[9] = 7;
+    block.grow(20);
+    assert_eq!((block.len(), block[9], block[19], block.size()), (20, 7, 0, None));
+    pool.give(block);
+    assert_eq!(pool.counts(BlockSize::Small), pool.counts(BlockSize::Large));
 }

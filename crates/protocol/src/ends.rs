@@ -27,8 +27,8 @@ impl ReadEnd {
         ReadEnd { state, inbox: Inbox::default() }
     }
 
-    /// Whether the need is met. When it is, the result is [`lent`](ReadEnd::lent) (for
-    /// [`Peek`](crate::inbox::Peek): [`unread`](ReadEnd::unread)). Bytes leave the buffer only then.
+    /// Whether the need is met. When it is, the result are the [`lent`](ReadEnd::lent) `n` bytes (for
+    /// [`Peek`](crate::inbox::Peek): the [`unread`](ReadEnd::unread) ones). Bytes leave the buffer only then.
     ///
     /// While it is pending it may be given up at any time ([`forget`](ReadEnd::forget)); nothing is lost.
     ///
@@ -39,11 +39,11 @@ impl ReadEnd {
         &mut self,
         need: &mut impl Need,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), ReadError>> {
-        let state = &self.state;
-        let attempt = self.inbox.attempt(need, &mut state.intake.borrow_mut(), state.blocks());
-        let result = match attempt {
-            Attempt::Taken | Attempt::Shown => Ok(()),
+    ) -> Poll<Result<usize, ReadError>> {
+        let (state, inbox) = (&*self.state, &mut self.inbox);
+        let result = match state.with_intake(|intake, blocks| inbox.attempt(need, intake, blocks)) {
+            Attempt::Taken(n) => Ok(n),
+            Attempt::Shown => Ok(0),
             Attempt::Over(overrun) => Err(ReadError::LimitOverrun(overrun)),
             Attempt::Wait(_) if self.is_ended() => self.finish(need),
             Attempt::Wait(_) => {
@@ -61,12 +61,12 @@ impl ReadEnd {
     /// The pending read was given up: the room is the limit's again.
     pub fn forget(&mut self) {
         self.state.clear(Mark::WAITING);
-        self.state.intake.borrow_mut().set_want(0);
+        self.state.with_intake(|intake, _| intake.forget());
     }
 
-    /// The result of the last read, until the next one.
-    pub fn lent(&self) -> &[u8] {
-        self.inbox.lent()
+    /// The result of the last read, which gave `n`; until the next one.
+    pub fn lent(&self, n: usize) -> &[u8] {
+        self.inbox.lent(n)
     }
 
     /// What a peek shows.
@@ -76,17 +76,17 @@ impl ReadEnd {
 
     /// How many bytes have arrived and were not read.
     pub fn buffered(&self) -> usize {
-        self.inbox.unread().len() + self.state.intake.borrow().len()
+        self.inbox.unread().len() + self.state.with_intake(|intake, _| intake.len())
     }
 
     /// The limit, in bytes.
     pub fn limit(&self) -> usize {
-        self.state.intake.borrow().limit()
+        self.state.with_intake(|intake, _| intake.limit())
     }
 
     /// How much memory this connection owns for receiving, in bytes: 0 when all is read and the next read waits.
     pub fn memory(&self) -> usize {
-        self.inbox.capacity() + self.state.intake.borrow().capacity()
+        self.inbox.capacity() + self.state.with_intake(|intake, _| intake.capacity())
     }
 
     /// The end of file has come and every byte before it was read (ST-011).
@@ -114,21 +114,19 @@ impl ReadEnd {
     }
 
     /// The need was not met, and no more bytes will come.
-    fn finish(&mut self, need: &impl Need) -> Result<(), ReadError> {
+    fn finish(&mut self, need: &impl Need) -> Result<usize, ReadError> {
         if let Some(error) = self.error() {
-            self.state.intake.borrow_mut().set_want(0);
+            self.forget();
             return Err(ReadError::Io(error));
         }
-        let state = &self.state;
-        let mut intake = state.intake.borrow_mut();
-        match need.at_end(intake.len()) {
-            AtEnd::Take(n) => {
-                self.inbox.take_up_to(n, &mut intake, state.blocks());
-                Ok(())
-            }
+        let (state, inbox) = (&*self.state, &mut self.inbox);
+        let at_end = state.with_intake(|intake, _| need.at_end(intake.len()));
+        let most = if let AtEnd::Take(n) = at_end { n } else { usize::MAX };
+        let n = state.with_intake(|intake, blocks| inbox.take_up_to(most, intake, blocks));
+        match at_end {
+            AtEnd::Take(_) => Ok(n),
             AtEnd::Incomplete(expected) => {
-                self.inbox.take_up_to(usize::MAX, &mut intake, state.blocks());
-                let partial = self.inbox.lent().to_vec();
+                let partial = inbox.lent(n).to_vec();
                 Err(ReadError::Incomplete(IncompleteRead { partial, expected }))
             }
         }
@@ -137,10 +135,10 @@ impl ReadEnd {
 
 impl Drop for ReadEnd {
     fn drop(&mut self) {
-        let state = &self.state;
+        let (state, inbox) = (&*self.state, &mut self.inbox);
         state.set(Mark::NO_READER);
         state.clear(Mark::WAITING);
-        self.inbox.clear(&mut state.intake.borrow_mut(), state.blocks());
+        state.with_intake(|intake, blocks| inbox.clear(intake, blocks));
         state.resume();
         state.end_if_forsaken();
     }

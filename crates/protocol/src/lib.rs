@@ -22,8 +22,8 @@
 //!
 //!     // Polled, not awaited: futures are the next layer's.
 //!     let mut need = Line::default();
-//!     poll_fn(|cx| read.poll_read(&mut need, cx)).await?;
-//!     Ok::<_, Box<dyn std::error::Error>>(read.lent().to_vec())
+//!     let n = poll_fn(|cx| read.poll_read(&mut need, cx)).await?;
+//!     Ok::<_, Box<dyn std::error::Error>>(read.lent(n).to_vec())
 //! })??;
 //! assert_eq!(greeting, b"220 ready\r\n");
 //! # peer.join().unwrap()?;

@@ -1,6 +1,6 @@
 //! What a connection's reader, writer and protocol share: one small allocation.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::io;
 use std::rc::Rc;
@@ -13,10 +13,11 @@ use crate::inbox::{Intake, InvalidLimit};
 use crate::{Ending, FlowControl, Waiters};
 
 /// Shared by [`StreamReaderProtocol`](crate::StreamReaderProtocol), [`ReadEnd`](crate::ReadEnd) and
-/// [`WriteEnd`](crate::WriteEnd). No borrow outlives a method, and none spans a call to a transport or a waker.
+/// [`WriteEnd`](crate::WriteEnd). Nothing is borrowed across a call to a transport or a waker.
 pub(crate) struct StreamState {
     handle: LoopHandle,
-    pub(crate) intake: RefCell<Intake>,
+    /// Taken out while it is used, by [`with_intake`](StreamState::with_intake).
+    intake: Cell<Intake>,
     /// The task that reads. Kept when it was woken, so that the next wait needs no clone; the mark `WAITING`
     /// says whether it counts.
     reader: Cell<Option<Waker>>,
@@ -53,13 +54,21 @@ impl StreamState {
     pub(crate) fn new(handle: &LoopHandle, limit: usize) -> Result<Rc<StreamState>, InvalidLimit> {
         Ok(Rc::new(StreamState {
             handle: handle.clone(),
-            intake: RefCell::new(Intake::new(limit)?),
+            intake: Cell::new(Intake::new(limit)?),
             reader: Cell::new(None),
             transport: OnceCell::new(),
             flow: FlowControl::new(),
             closed: Waiters::new(),
             marks: Cell::new(0),
         }))
+    }
+
+    /// Only for code that calls neither a transport nor a waker.
+    pub(crate) fn with_intake<R>(&self, f: impl FnOnce(&mut Intake, &BlockPool) -> R) -> R {
+        let mut intake = self.intake.replace(Intake::absent());
+        let result = f(&mut intake, self.handle.blocks());
+        self.intake.set(intake);
+        result
     }
 
     /// The transport, once there is one: a second is a mistake of the first (ST-044) and is refused.
@@ -122,7 +131,7 @@ impl StreamState {
 
     /// The room is used up: no more, if the transport can be told so (ST-043).
     pub(crate) fn pause_if_full(&self) {
-        if self.is(Mark::PAUSED) || self.intake.borrow().room() > 0 {
+        if self.is(Mark::PAUSED) || self.with_intake(|intake, _| intake.room()) > 0 {
             return;
         }
         if let Some(transport) = self.transport().filter(|t| t.can_pause_reading()) {
@@ -143,9 +152,9 @@ impl StreamState {
     /// The resume rule after a read (ST-041): at most `limit` bytes are unread, `held` of them by the reader.
     pub(crate) fn resume_if_low(&self, held: usize) {
         if self.is(Mark::PAUSED) {
-            let intake = self.intake.borrow();
-            let low = held + intake.len() <= intake.limit() && intake.has_space();
-            drop(intake);
+            let low = self.with_intake(|intake, _| {
+                held + intake.len() <= intake.limit() && intake.has_space()
+            });
             if low {
                 self.resume();
             }
@@ -192,10 +201,6 @@ impl StreamState {
     pub(crate) fn loop_handle(&self) -> &LoopHandle {
         &self.handle
     }
-
-    pub(crate) fn blocks(&self) -> &BlockPool {
-        self.handle.blocks()
-    }
 }
 
 impl Drop for StreamState {
@@ -207,9 +212,8 @@ impl Drop for StreamState {
 impl fmt::Debug for StreamState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("StreamState");
-        if let Ok(intake) = self.intake.try_borrow() {
-            out.field("landed", &intake.len()).field("limit", &intake.limit());
-        }
+        let (landed, limit) = self.with_intake(|intake, _| (intake.len(), intake.limit()));
+        out.field("landed", &landed).field("limit", &limit);
         out.field("flow", &self.flow).field("marks", &format_args!("{:#b}", self.marks.get()));
         out.finish_non_exhaustive()
     }

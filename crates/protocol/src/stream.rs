@@ -77,7 +77,7 @@ impl StreamReaderProtocol {
         if self.lent.capacity() > 0 {
             let chunk = std::mem::take(&mut self.lent);
             if let Some(state) = &self.state {
-                state.intake.borrow_mut().landed(chunk, 0, state.blocks());
+                state.with_intake(|intake, blocks| intake.landed(chunk, 0, blocks));
             }
         }
     }
@@ -98,7 +98,7 @@ impl Protocol for StreamReaderProtocol {
         if state.is(Mark::NO_READER) {
             return Landing::Shared(usize::MAX);
         }
-        let landing = state.intake.borrow_mut().landing(state.blocks());
+        let landing = state.with_intake(|intake, blocks| intake.landing(blocks));
         match landing {
             Some((chunk, most)) => {
                 self.lent = chunk;
@@ -115,7 +115,7 @@ impl Protocol for StreamReaderProtocol {
     fn landed(&mut self, n: usize) -> io::Result<()> {
         let Some(state) = &self.state else { return Ok(()) };
         let chunk = std::mem::take(&mut self.lent);
-        state.intake.borrow_mut().landed(chunk, n, state.blocks());
+        state.with_intake(|intake, blocks| intake.landed(chunk, n, blocks));
         arrived(state, n)
     }
 
@@ -123,7 +123,7 @@ impl Protocol for StreamReaderProtocol {
         self.take_back();
         let Some(state) = &self.state else { return Ok(()) };
         if !state.is(Mark::NO_READER) {
-            state.intake.borrow_mut().feed(data, state.blocks());
+            state.with_intake(|intake, blocks| intake.feed(data, blocks));
         }
         arrived(state, data.len())
     }

@@ -15,7 +15,7 @@ pub struct Waiters(Cell<Option<Box<List>>>);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Place {
     round: u32,
-    index: usize,
+    index: u32,
 }
 
 #[derive(Default)]
@@ -94,12 +94,12 @@ impl Waiters {
 impl List {
     fn waker(&self, place: Option<Place>) -> Option<&Waker> {
         let place = place.filter(|place| place.round == self.round)?;
-        self.wakers.get(place.index)?.as_ref()
+        self.wakers.get(place.index as usize)?.as_ref()
     }
 
     fn put(&mut self, place: &mut Option<Place>, waker: Waker) -> Option<Waker> {
         if let Some(held) = place.filter(|place| place.round == self.round) {
-            if let Some(slot) = self.wakers.get_mut(held.index) {
+            if let Some(slot) = self.wakers.get_mut(held.index as usize) {
                 return slot.replace(waker);
             }
         }
@@ -109,13 +109,15 @@ impl List {
             Some(slot) => *slot = Some(waker),
             None => self.wakers.push(Some(waker)),
         }
+        // No loop has 2^32 tasks; a place that is cut off would only not be found again.
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
         *place = Some(Place { round: self.round, index });
         None
     }
 
     fn remove(&mut self, place: Option<Place>) -> Option<Waker> {
         let place = place.filter(|place| place.round == self.round)?;
-        let waker = self.wakers.get_mut(place.index)?.take();
+        let waker = self.wakers.get_mut(place.index as usize)?.take();
         while self.wakers.last().is_some_and(Option::is_none) {
             self.wakers.pop();
         }

@@ -35,22 +35,24 @@ impl Both {
 
     /// The result of a read that must succeed.
     fn read(&mut self, mut need: impl Need) -> &[u8] {
-        assert_eq!(self.attempt(&mut need), Attempt::Taken);
-        self.inbox.lent()
+        match self.attempt(&mut need) {
+            Attempt::Taken(n) => self.inbox.lent(n),
+            other => panic!("{other:?}"),
+        }
     }
 
     fn until(&mut self, separators: &[&[u8]]) -> Result<&[u8], LimitOverrun> {
         let mut need = Until::new(Separators::Several(separators)).unwrap();
         match self.attempt(&mut need) {
-            Attempt::Taken => Ok(self.inbox.lent()),
+            Attempt::Taken(n) => Ok(self.inbox.lent(n)),
             Attempt::Over(overrun) => Err(overrun),
             other => panic!("{other:?}"),
         }
     }
 
     fn left(&mut self) -> Vec<u8> {
-        self.inbox.take_up_to(usize::MAX, &mut self.intake, &self.blocks);
-        self.inbox.lent().to_vec()
+        let n = self.inbox.take_up_to(usize::MAX, &mut self.intake, &self.blocks);
+        self.inbox.lent(n).to_vec()
     }
 }
 
@@ -265,7 +267,10 @@ fn a_block_that_filled_earns_a_large_one() {
         let n = available.min(most);
         both.intake.landed(chunk, n, &both.blocks);
         let mut need = UpTo(usize::MAX);
-        assert_eq!(both.inbox.attempt(&mut need, &mut both.intake, &both.blocks), Attempt::Taken);
+        assert_eq!(
+            both.inbox.attempt(&mut need, &mut both.intake, &both.blocks),
+            Attempt::Taken(n)
+        );
         n
     };
     assert_eq!(receive(65_536), SMALL_BLOCK);
@@ -295,7 +300,7 @@ fn one_big_read_does_not_keep_a_connection_big() {
         let (chunk, most) = both.intake.landing(&both.blocks).unwrap();
         both.intake.landed(chunk, most, &both.blocks);
     }
-    assert_eq!(both.inbox.lent().len(), 500_000);
+    assert_eq!(both.inbox.lent(500_000).len(), 500_000);
     assert!(both.inbox.capacity() >= 500_000);
     both.feed(b"abc");
     assert_eq!(both.attempt(&mut Exact(4)), Attempt::Wait(4));

@@ -56,6 +56,8 @@ struct Both {
     inbox: Inbox,
     model: Vec<u8>,
     limit: usize,
+    /// How much the last read lent.
+    lent: usize,
     /// The pending (given up) read's need.
     want: usize,
     /// What unbounded transports brought beyond the room.
@@ -73,6 +75,7 @@ impl Both {
             inbox: Inbox::default(),
             model: Vec::new(),
             limit,
+            lent: 0,
             want: 0,
             excess: 0,
             fed: 0,
@@ -105,25 +108,23 @@ impl Both {
             self.intake.landed(chunk, taken, &self.blocks);
             self.model.extend_from_slice(&data);
             n -= taken;
-            let kept = self.model.len() + self.inbox.lent().len();
+            let kept = self.model.len() + self.lent;
             assert!(kept <= bound + self.excess, "{kept} bytes kept, bound {bound}");
         }
     }
 
     fn read(&mut self, mut need: impl Need, mut model: impl FnMut(&[u8]) -> Want) -> Attempt {
         let attempt = self.inbox.attempt(&mut need, &mut self.intake, &self.blocks);
-        self.want = 0;
+        (self.want, self.lent) = (0, 0);
         self.excess = self.excess.min(self.model.len());
         match (attempt, model(&self.model)) {
-            (Attempt::Taken, Want::Take(n)) => {
-                assert_eq!(self.inbox.lent().len(), n);
-                assert!(self.inbox.lent() == &self.model[..n]);
-                self.model.drain(..n);
+            (Attempt::Taken(n), Want::Take(wanted)) => {
+                assert_eq!(n, wanted);
+                self.taken(n);
             }
-            (Attempt::Taken, Want::AtMost(n)) => {
-                let n = self.inbox.lent().len().min(n);
-                assert!(n > 0 && self.inbox.lent() == &self.model[..n]);
-                self.model.drain(..n);
+            (Attempt::Taken(n), Want::AtMost(most)) => {
+                assert!((1..=most).contains(&n));
+                self.taken(n);
             }
             (Attempt::Shown, Want::Show) => {
                 let shown = self.inbox.unread();
@@ -136,6 +137,12 @@ impl Both {
             }
         }
         attempt
+    }
+
+    fn taken(&mut self, n: usize) {
+        assert!(self.inbox.lent(n) == &self.model[..n]);
+        self.model.drain(..n);
+        self.lent = n;
     }
 
     /// A read that waits can always be fed (no limit deadlocks), and keeps nothing it does not need.
@@ -241,8 +248,8 @@ proptest! {
         }
         // What is left comes out whole.
         let left = std::mem::take(&mut both.model);
-        both.inbox.take_up_to(usize::MAX, &mut both.intake, &both.blocks);
-        prop_assert!(both.inbox.lent() == left.as_slice());
+        let n = both.inbox.take_up_to(usize::MAX, &mut both.intake, &both.blocks);
+        prop_assert!(both.inbox.lent(n) == left.as_slice());
     }
 
     /// A waiting exact read of any size is fed to its end under any limit (E-007).
@@ -254,7 +261,7 @@ proptest! {
         let mut turns = 0;
         loop {
             match both.inbox.attempt(&mut need, &mut both.intake, &both.blocks) {
-                Attempt::Taken => break,
+                Attempt::Taken(taken) => break prop_assert_eq!(taken, n),
                 Attempt::Wait(want) => both.want = want,
                 other => prop_assert!(false, "{other:?}"),
             }
@@ -264,7 +271,7 @@ proptest! {
             turns += 1;
             prop_assert!(turns <= n);
         }
-        prop_assert!(both.inbox.lent() == &both.model[..n]);
+        prop_assert!(both.inbox.lent(n) == &both.model[..n]);
     }
 
     /// Pieces don't matter: ST-025, ST-034.
@@ -283,8 +290,9 @@ proptest! {
         let mut cuts = cuts.into_iter();
         loop {
             match inbox.attempt(&mut need, &mut intake, &blocks) {
-                Attempt::Taken => {
-                    prop_assert!(matches!(expected, Want::Take(n) if inbox.lent() == &data[..n]));
+                Attempt::Taken(taken) => {
+                    prop_assert!(matches!(expected, Want::Take(n) if n == taken));
+                    prop_assert!(inbox.lent(taken) == &data[..taken]);
                     break;
                 }
                 Attempt::Wait(_) if fed == data.len() => {

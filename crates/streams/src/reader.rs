@@ -48,7 +48,7 @@ impl StreamReader {
     /// # Cancel safety
     /// Nothing is taken.
     pub fn read(&mut self, max: usize) -> impl Future<Output = io::Result<&[u8]>> {
-        Reading::new(&mut self.0, UpTo(max), |end| Ok(end?.lent()))
+        Reading::new(&mut self.0, UpTo(max), |read| Ok(lent(read?)))
     }
 
     /// Exactly `n` bytes, beyond the limit too (ST-037).
@@ -61,7 +61,7 @@ impl StreamReader {
     /// Nothing is taken.
     #[doc(alias = "readexactly")]
     pub fn read_exact(&mut self, n: usize) -> impl Future<Output = Result<&[u8], ReadError>> {
-        Reading::new(&mut self.0, Exact(n), |end| Ok(end?.lent()))
+        Reading::new(&mut self.0, Exact(n), |read| Ok(lent(read?)))
     }
 
     /// A line with its `\n`; at the end of file what there is of one, and then empty (ST-019).
@@ -74,7 +74,7 @@ impl StreamReader {
     /// Nothing is taken.
     #[doc(alias = "readline")]
     pub fn read_line(&mut self) -> impl Future<Output = Result<&[u8], ReadError>> {
-        Reading::new(&mut self.0, Line::default(), |end| Ok(end?.lent()))
+        Reading::new(&mut self.0, Line::default(), |read| Ok(lent(read?)))
     }
 
     /// The next line, or `None` at the end of file (ST-039).
@@ -86,8 +86,8 @@ impl StreamReader {
     /// Nothing is taken.
     #[doc(alias = "__anext__")]
     pub fn next_line(&mut self) -> impl Future<Output = Result<Option<&[u8]>, ReadError>> {
-        Reading::new(&mut self.0, Line::default(), |end| {
-            Ok(Some(end?.lent()).filter(|line| !line.is_empty()))
+        Reading::new(&mut self.0, Line::default(), |read| {
+            Ok(Some(lent(read?)).filter(|line| !line.is_empty()))
         })
     }
 
@@ -107,7 +107,7 @@ impl StreamReader {
         separators: impl Into<Separators<'a>>,
     ) -> Result<&'a [u8], ReadError> {
         let need = Until::new(separators.into())?;
-        Reading::new(&mut self.0, need, |end| Ok(end?.lent())).await
+        Reading::new(&mut self.0, need, |read| Ok(lent(read?))).await
     }
 
     /// What has arrived, at least a byte, without taking it; empty at the end of file.
@@ -118,7 +118,7 @@ impl StreamReader {
     /// # Cancel safety
     /// Nothing is ever taken.
     pub fn peek(&mut self) -> impl Future<Output = io::Result<&[u8]>> {
-        Reading::new(&mut self.0, Peek, |end| Ok(end?.unread()))
+        Reading::new(&mut self.0, Peek, |read| Ok(read?.0.unread()))
     }
 
     /// Up to `buffer.len()` bytes into the caller's memory, as soon as there is one; says how many. 0 at the
@@ -133,8 +133,8 @@ impl StreamReader {
         &'a mut self,
         buffer: &'a mut [u8],
     ) -> impl Future<Output = io::Result<usize>> + use<'a> {
-        Reading::new(&mut self.0, UpTo(buffer.len()), |end| {
-            let data = end?.lent();
+        Reading::new(&mut self.0, UpTo(buffer.len()), |read| {
+            let data = lent(read?);
             buffer[..data.len()].copy_from_slice(data);
             Ok(data.len())
         })
@@ -148,7 +148,7 @@ impl StreamReader {
     /// # Cancel safety
     /// Nothing is taken.
     pub fn read_bytes(&mut self, max: usize) -> impl Future<Output = io::Result<Bytes>> {
-        Reading::new(&mut self.0, UpTo(max), |end| Ok(Bytes::copy_from_slice(end?.lent())))
+        Reading::new(&mut self.0, UpTo(max), |read| Ok(Bytes::copy_from_slice(lent(read?))))
     }
 
     /// Everything up to the end of file, appended to `out`; says how many bytes that were.
@@ -209,6 +209,13 @@ impl fmt::Debug for StreamReader {
     }
 }
 
+/// A read that is done: who lends, and how much was taken.
+type Read<'a> = (&'a ReadEnd, usize);
+
+fn lent((end, n): Read<'_>) -> &[u8] {
+    end.lent(n)
+}
+
 /// A read under way: holds the reader until the need is met, then gives it to `finish`, which makes the
 /// result from what it lends.
 struct Reading<'a, N: Need, F> {
@@ -220,7 +227,7 @@ struct Reading<'a, N: Need, F> {
 impl<'a, N, F, T> Reading<'a, N, F>
 where
     N: Need,
-    F: FnOnce(Result<&'a ReadEnd, ReadError>) -> T,
+    F: FnOnce(Result<Read<'a>, ReadError>) -> T,
 {
     fn new(end: &'a mut ReadEnd, need: N, finish: F) -> Reading<'a, N, F> {
         Reading { end: Some(end), need, finish: Some(finish) }
@@ -230,7 +237,7 @@ where
 impl<'a, N, F, T> Future for Reading<'a, N, F>
 where
     N: Need + Unpin,
-    F: FnOnce(Result<&'a ReadEnd, ReadError>) -> T + Unpin,
+    F: FnOnce(Result<Read<'a>, ReadError>) -> T + Unpin,
 {
     type Output = T;
 
@@ -240,7 +247,7 @@ where
         let Some(end) = &mut this.end else { return Poll::Pending };
         let result = ready!(end.poll_read(&mut this.need, cx));
         match (this.end.take(), this.finish.take()) {
-            (Some(end), Some(finish)) => Poll::Ready(finish(result.map(|()| &*end))),
+            (Some(end), Some(finish)) => Poll::Ready(finish(result.map(|n| (&*end, n)))),
             _ => Poll::Pending,
         }
     }

@@ -134,7 +134,7 @@ impl WriteBuffer {
     pub fn shrink(&mut self, pool: &BlockPool) {
         let Some(block) = &self.tail else { return };
         let left = &block[self.start as usize..self.end as usize];
-        if block.size() == BlockSize::Small || left.len() > LARGE_BLOCK / 2 {
+        if block.size() == Some(BlockSize::Small) || left.len() > LARGE_BLOCK / 2 {
             return;
         }
         if left.len() <= SMALL_BLOCK {
@@ -200,7 +200,7 @@ impl WriteBuffer {
         let used = self.end as usize;
         match &mut self.tail {
             Some(block) if used + wanted <= block.len() => {}
-            Some(block) if block.size() == BlockSize::Small => {
+            Some(block) if block.size() == Some(BlockSize::Small) => {
                 // A full small block earns a large one, in which all of it is one piece again.
                 let mut large = pool.take(BlockSize::Large);
                 large[..used].copy_from_slice(&block[..used]);

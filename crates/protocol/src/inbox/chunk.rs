@@ -5,108 +5,112 @@ use std::fmt;
 
 use millrun_loop::{Block, BlockPool, BlockSize, LARGE_BLOCK, SMALL_BLOCK};
 
-/// Lends memory to an inbox and takes it back. The loop's pool is one; a test brings its own.
+/// Lends memory to an inbox and takes it back. The loop's pool is one; a test may bring its own.
 ///
 /// Nothing may call back into the inbox from here.
 pub trait Blocks {
-    /// Initialised memory of [`SMALL_BLOCK`] or [`LARGE_BLOCK`] bytes.
-    fn take(&self, size: BlockSize) -> Box<[u8]>;
+    /// A block of this size, with no range set.
+    fn take(&self, size: BlockSize) -> Block;
 
-    /// Memory that is no longer used: one of the two sizes, or of any other.
-    fn give(&self, memory: Box<[u8]>);
+    /// A block that is no longer used: of one of the two sizes, or of any other.
+    fn give(&self, block: Block);
 }
 
 impl Blocks for BlockPool {
-    fn take(&self, size: BlockSize) -> Box<[u8]> {
-        BlockPool::take(self, size).into()
+    fn take(&self, size: BlockSize) -> Block {
+        BlockPool::take(self, size)
     }
 
-    fn give(&self, memory: Box<[u8]>) {
-        if let Ok(block) = Block::try_from(memory) {
-            BlockPool::give(self, block);
-        }
+    fn give(&self, block: Block) {
+        BlockPool::give(self, block);
     }
 }
 
-/// Memory, of which `start..end` holds bytes that were received and not read. 32 bytes; owns no memory
-/// when empty by default.
+/// A block whose range are the bytes that were received and not read; or no memory at all. One pointer wide.
 #[derive(Default)]
-pub struct Chunk {
-    memory: Box<[u8]>,
-    start: usize,
-    end: usize,
-}
+pub struct Chunk(Option<Block>);
 
 impl Chunk {
-    /// No bytes in this memory.
-    pub fn new(memory: Box<[u8]>) -> Chunk {
-        Chunk { memory, start: 0, end: 0 }
+    /// No bytes in this block.
+    pub const fn new(block: Block) -> Chunk {
+        Chunk(Some(block))
     }
 
     /// The memory behind the bytes, for receiving into.
     pub fn tail(&mut self) -> &mut [u8] {
-        &mut self.memory[self.end..]
+        match &mut self.0 {
+            Some(block) => {
+                let end = block.range().end;
+                &mut block[end..]
+            }
+            None => &mut [],
+        }
     }
 
     /// `n` bytes were written to the start of the tail (at most all of it).
     pub fn filled(&mut self, n: usize) {
-        self.end = (self.end + n).min(self.memory.len());
+        if let Some(block) = &mut self.0 {
+            let range = block.range();
+            block.set_range(range.start..range.end.saturating_add(n));
+        }
     }
 
     /// Copies as much of `data` as the tail takes; says how much.
     pub fn append(&mut self, data: &[u8]) -> usize {
-        let n = data.len().min(self.tail_len());
-        self.memory[self.end..self.end + n].copy_from_slice(&data[..n]);
-        self.end += n;
+        let tail = self.tail();
+        let n = data.len().min(tail.len());
+        tail[..n].copy_from_slice(&data[..n]);
+        self.filled(n);
         n
     }
 
     /// The first `n` bytes (at most all of them) are read.
     pub fn consume(&mut self, n: usize) {
-        self.start = (self.start + n).min(self.end);
+        if let Some(block) = &mut self.0 {
+            let range = block.range();
+            block.set_range(range.start.saturating_add(n)..range.end);
+        }
     }
 
     /// Moves the bytes to the front of the memory, so that the tail is as long as it can be.
     pub fn compact(&mut self) {
-        if self.start > 0 {
-            self.memory.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
+        if let Some(block) = &mut self.0 {
+            let range = block.range();
+            if range.start > 0 {
+                block.copy_within(range.clone(), 0);
+                block.set_range(0..range.len());
+            }
         }
     }
 
     /// Takes the memory out; the bytes are gone.
     pub fn release(&mut self, blocks: &impl Blocks) {
-        let memory = std::mem::take(self).memory;
-        if !memory.is_empty() {
-            blocks.give(memory);
+        if let Some(block) = self.0.take() {
+            blocks.give(block);
         }
     }
 
     /// More memory, with the bytes at its front: a block of the next size, then an allocation of the
     /// chunk's own that doubles up to `want` bytes.
     pub fn grow(&mut self, want: usize, blocks: &impl Blocks) {
-        if self.capacity() < LARGE_BLOCK {
-            let small = want <= SMALL_BLOCK && self.capacity() < SMALL_BLOCK;
+        let capacity = self.capacity();
+        if capacity < LARGE_BLOCK {
+            let small = want <= SMALL_BLOCK && capacity < SMALL_BLOCK;
             let size = if small { BlockSize::Small } else { BlockSize::Large };
             self.replace(blocks.take(size), blocks);
         } else {
-            let doubled = self.capacity().saturating_mul(2);
-            self.grow_to(doubled.min(want).max(self.capacity() + 1), blocks);
+            self.grow_to(capacity.saturating_mul(2).min(want).max(capacity + 1), blocks);
         }
     }
 
     /// Memory of the chunk's own of this size, with the bytes at its front.
     pub fn grow_to(&mut self, capacity: usize, blocks: &impl Blocks) {
-        if matches!(self.capacity(), 0 | SMALL_BLOCK | LARGE_BLOCK) {
-            return self.replace(vec![0; capacity].into_boxed_slice(), blocks);
-        }
-        // No block: realloc moves pages where it can, and does not copy them.
         self.compact();
-        let mut memory = std::mem::take(&mut self.memory).into_vec();
-        memory.reserve_exact(capacity.saturating_sub(memory.len()));
-        memory.resize(capacity.max(memory.len()), 0);
-        self.memory = memory.into_boxed_slice();
+        match &mut self.0 {
+            // Not a pool's: realloc moves pages where it can, and does not copy them.
+            Some(block) if block.size().is_none() => block.grow(capacity),
+            _ => self.replace(Block::of(capacity), blocks),
+        }
     }
 
     /// Gives an allocation of the chunk's own back, when `want` bytes don't need it and the few that
@@ -117,8 +121,8 @@ impl Chunk {
         }
     }
 
-    fn replace(&mut self, memory: Box<[u8]>, blocks: &impl Blocks) {
-        let mut larger = Chunk::new(memory);
+    fn replace(&mut self, block: Block, blocks: &impl Blocks) {
+        let mut larger = Chunk::new(block);
         larger.append(self.bytes());
         self.release(blocks);
         *self = larger;
@@ -126,42 +130,46 @@ impl Chunk {
 
     /// The unread bytes.
     pub fn bytes(&self) -> &[u8] {
-        &self.memory[self.start..self.end]
+        self.0.as_ref().map_or(&[], |block| &block[block.range()])
     }
 
     /// The last `n` bytes that were consumed (at most all that the memory still holds).
     pub fn consumed(&self, n: usize) -> &[u8] {
-        &self.memory[self.start.saturating_sub(n)..self.start]
+        self.0.as_ref().map_or(&[], |block| {
+            let start = block.range().start;
+            &block[start.saturating_sub(n)..start]
+        })
     }
 
     /// How many bytes are unread.
     pub fn len(&self) -> usize {
-        self.end - self.start
+        self.0.as_ref().map_or(0, |block| block.range().len())
     }
 
     /// No byte is unread.
     pub fn is_empty(&self) -> bool {
-        self.start == self.end
+        self.len() == 0
     }
 
     /// How much memory there is.
     pub fn capacity(&self) -> usize {
-        self.memory.len()
+        self.0.as_ref().map_or(0, |block| block.len())
     }
 
     /// How much of it lies behind the bytes.
     pub fn tail_len(&self) -> usize {
-        self.memory.len() - self.end
+        self.0.as_ref().map_or(0, |block| block.len() - block.range().end)
     }
 
     /// How much of it lies before the bytes: read already.
     pub fn head_len(&self) -> usize {
-        self.start
+        self.0.as_ref().map_or(0, |block| block.range().start)
     }
 }
 
 impl fmt::Debug for Chunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Chunk({}..{} of {})", self.start, self.end, self.memory.len())
+        let (start, len) = (self.head_len(), self.len());
+        write!(f, "Chunk({start}..{} of {})", start + len, self.capacity())
     }
 }

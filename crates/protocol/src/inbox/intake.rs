@@ -10,8 +10,7 @@ use super::{Blocks, Chunk, InvalidLimit};
 ///
 /// At most `bound` bytes are kept, where `bound` is the largest of
 /// - twice the limit,
-/// - what the pending read needs ([`set_want`](Intake::set_want)): the size of an exact read, or the
-///   limit plus the longest separator.
+/// - what the pending read needs: the size of an exact read, or the limit plus the longest separator.
 ///
 /// What the reading half holds, lent or not yet read, counts too. A receive is never offered more than
 /// the room left (D-01), so memory is bounded by that number rounded up to blocks. Memory is taken
@@ -41,6 +40,11 @@ impl Intake {
             }
             _ => Err(InvalidLimit { limit }),
         }
+    }
+
+    /// What stands where an intake was taken out: no room for anything.
+    pub(crate) fn absent() -> Intake {
+        Intake { chunk: Chunk::default(), want: 0, held: 0, limit: 0, busy: false }
     }
 
     /// Takes the chunk out for a receive into its tail: at most so many bytes. `None` = no room.
@@ -94,14 +98,21 @@ impl Intake {
         self.chunk.append(data);
     }
 
-    /// The pending read needs so many bytes buffered; 0 = no read waits.
-    pub fn set_want(&mut self, want: usize) {
+    /// A read waits for so many bytes; the reading half holds none.
+    pub(super) fn read_waits(&mut self, want: usize) {
         self.want = want;
+        self.held = 0;
     }
 
-    /// The reading half holds so many bytes, lent or unread.
-    pub(super) fn set_held(&mut self, held: usize) {
+    /// No read waits; the reading half holds so many bytes, lent or unread.
+    pub(super) fn read_done(&mut self, held: usize) {
+        self.want = 0;
         self.held = u32::try_from(held).unwrap_or(u32::MAX);
+    }
+
+    /// The read that waited was given up: the room is the limit's again.
+    pub fn forget(&mut self) {
+        self.want = 0;
     }
 
     pub(super) fn chunk(&mut self) -> &mut Chunk {

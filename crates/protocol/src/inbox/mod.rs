@@ -22,14 +22,14 @@
 //! let mut inbox = Inbox::default();
 //!
 //! intake.feed(b"first line\nsecond", &blocks);
-//! assert_eq!(inbox.attempt(&mut Line::default(), &mut intake, &blocks), Attempt::Taken);
-//! assert_eq!(inbox.lent(), b"first line\n");
+//! assert_eq!(inbox.attempt(&mut Line::default(), &mut intake, &blocks), Attempt::Taken(11));
+//! assert_eq!(inbox.lent(11), b"first line\n");
 //!
 //! let mut need = Exact(8);
 //! assert_eq!(inbox.attempt(&mut need, &mut intake, &blocks), Attempt::Wait(8));
 //! intake.feed(b" l", &blocks);
-//! assert_eq!(inbox.attempt(&mut need, &mut intake, &blocks), Attempt::Taken);
-//! assert_eq!(inbox.lent(), b"second l");
+//! assert_eq!(inbox.attempt(&mut need, &mut intake, &blocks), Attempt::Taken(8));
+//! assert_eq!(inbox.lent(8), b"second l");
 //! # Ok::<(), millrun_protocol::inbox::InvalidLimit>(())
 //! ```
 
@@ -43,19 +43,18 @@ pub use errors::{EmptySeparator, IncompleteRead, InvalidLimit, LimitOverrun};
 pub use intake::Intake;
 pub use needs::{AtEnd, Exact, Line, Look, Need, Peek, Separators, Until, UpTo};
 
-/// The reading half of an inbox: owns what the last read lent, and what lies behind it.
+/// The reading half of an inbox: owns what the last read lent, and what lies behind it. One pointer
+/// wide, since a reader is moved into tasks, which keep it twice.
 #[derive(Debug, Default)]
 pub struct Inbox {
     front: Chunk,
-    /// So many bytes before the unread ones are the result of the last read.
-    lent: usize,
 }
 
 /// What became of an attempt to read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Attempt {
-    /// Done: the result is [`Inbox::lent`].
-    Taken,
+    /// Done: the result are so many bytes, [`Inbox::lent`].
+    Taken(usize),
     /// Done: the result is [`Inbox::unread`], and stays.
     Shown,
     /// Not yet: more must land, so many bytes in all at most.
@@ -67,14 +66,13 @@ pub enum Attempt {
 impl Inbox {
     /// Tries to meet the need from what has landed. What the last read lent is given up.
     ///
-    /// After [`Attempt::Wait`] everything lies in the intake, and [`Intake::set_want`] has been told.
+    /// After [`Attempt::Wait`] everything lies in the intake, which knows how much is wanted.
     pub fn attempt(
         &mut self,
         need: &mut impl Need,
         intake: &mut Intake,
         blocks: &impl Blocks,
     ) -> Attempt {
-        self.lent = 0;
         if self.front.is_empty() {
             // Also after a wait, which put back what the need has looked at already.
             self.join(0, intake, blocks);
@@ -107,36 +105,31 @@ impl Inbox {
         };
         match outcome {
             Attempt::Wait(want) => self.put_back(want, intake, blocks),
-            _ => {
-                intake.set_want(0);
-                intake.set_held(self.front.len() + self.lent);
-            }
+            Attempt::Taken(n) => intake.read_done(self.front.len() + n),
+            _ => intake.read_done(self.front.len()),
         }
         outcome
     }
 
-    /// Takes up to `n` bytes, whatever any need says: what the end of file leaves.
-    pub fn take_up_to(&mut self, n: usize, intake: &mut Intake, blocks: &impl Blocks) {
-        self.lent = 0;
+    /// Takes up to `n` bytes, whatever any need says: what the end of file leaves. Says how many.
+    pub fn take_up_to(&mut self, n: usize, intake: &mut Intake, blocks: &impl Blocks) -> usize {
         while self.front.len() < n && self.join(n, intake, blocks) {}
         let n = n.min(self.front.len());
         self.take(n);
-        intake.set_want(0);
-        intake.set_held(self.front.len() + self.lent);
+        intake.read_done(self.front.len() + n);
+        n
     }
 
     /// Gives up everything, read or not, and the memory.
     pub fn clear(&mut self, intake: &mut Intake, blocks: &impl Blocks) {
-        self.lent = 0;
         self.front.release(blocks);
         intake.clear(blocks);
-        intake.set_want(0);
-        intake.set_held(0);
+        intake.read_done(0);
     }
 
-    /// The result of the last read, until the next attempt.
-    pub fn lent(&self) -> &[u8] {
-        self.front.consumed(self.lent)
+    /// The result of the last read, which took `n` bytes; until the next attempt.
+    pub fn lent(&self, n: usize) -> &[u8] {
+        self.front.consumed(n)
     }
 
     /// What this half holds unread. More may have landed in the intake.
@@ -151,8 +144,7 @@ impl Inbox {
 
     fn take(&mut self, n: usize) -> Attempt {
         self.front.consume(n);
-        self.lent = n;
-        Attempt::Taken
+        Attempt::Taken(n)
     }
 
     /// Takes over what has landed, if it costs no allocation.
@@ -199,7 +191,6 @@ impl Inbox {
             intake.chunk().release(blocks);
             *intake.chunk() = std::mem::take(&mut self.front);
         }
-        intake.set_want(want);
-        intake.set_held(0);
+        intake.read_waits(want);
     }
 }

@@ -219,7 +219,7 @@ impl Bench {
     pub fn poll(&mut self, need: &mut impl Need) -> Option<Result<Vec<u8>, ReadError>> {
         let waker = Waker::from(Arc::clone(&self.wakes));
         match self.read.poll_read(need, &mut Context::from_waker(&waker)) {
-            Poll::Ready(result) => Some(result.map(|()| self.read.lent().to_vec())),
+            Poll::Ready(result) => Some(result.map(|n| self.read.lent(n).to_vec())),
             Poll::Pending => None,
         }
     }
