@@ -1,9 +1,12 @@
 //! The two halves of the tour: receive and answer with a digest; send and compare.
 
+use std::cell::Cell;
 use std::io::Read;
+use std::rc::Rc;
 use std::time::Duration;
 
 use indicatif::HumanBytes;
+use millrun::event_loop::Signal;
 use millrun::streams::{StreamReader, StreamWriter, open_connection, start_server};
 use millrun::{LoopHandle, sleep};
 use sha2::{Digest, Sha256};
@@ -118,8 +121,9 @@ pub(crate) async fn send_all(
 /// `tour serve ADDR`: a line for each connection, until interrupted (or one, with `--once`).
 pub(crate) async fn serve(address: &str, once: bool) -> Result<(), Failure> {
     let (host, port) = host_and_port(address)?;
-    let (ended, mut first) = millrun::event_loop::oneshot::channel();
-    let ended = std::cell::Cell::new(Some(ended));
+    let (end, ended) = millrun::event_loop::oneshot::channel::<Result<(), String>>();
+    let end = Rc::new(Cell::new(Some(end)));
+    let first = end.clone();
     let server = start_server(host, port, async move |reader, writer| {
         let peer = writer.peer_addr().map_or_else(|| "a peer".to_owned(), |a| a.to_string());
         let outcome = receive(reader, writer, &Gauges::default(), false).await;
@@ -127,8 +131,8 @@ pub(crate) async fn serve(address: &str, once: bool) -> Result<(), Failure> {
             Ok(receipt) => println!("{peer}: {}", receipt.line().trim_end()),
             Err(error) => println!("{peer}: broke: {error}"),
         }
-        if let (true, Some(ended)) = (once, ended.take()) {
-            let _ = ended.send(outcome.map(drop).map_err(|e| e.to_string()));
+        if once {
+            let _ = first.take().map(|end| end.send(outcome.map(drop).map_err(|e| e.to_string())));
         }
     })
     .await?;
@@ -138,7 +142,9 @@ pub(crate) async fn serve(address: &str, once: bool) -> Result<(), Failure> {
     if !once {
         println!("send it bytes and an end of file (nc -N HOST PORT < FILE); interrupt to end");
     }
-    (&mut first).await??;
+    let interrupted = move || drop(end.take().map(|end| end.send(Ok(()))));
+    LoopHandle::current()?.add_signal_handler(Signal::INT, interrupted)?;
+    ended.await??;
     server.close();
     Ok(())
 }
@@ -153,7 +159,13 @@ pub(crate) async fn send(address: &str, path: &str) -> Result<(), Failure> {
     let (ours, theirs) = send_all(|chunk| file.read(chunk), reader, writer, &gauges).await?;
     let seconds = (LoopHandle::current()?.now() - start).as_secs_f64();
     println!("sent {} in {seconds:.2} s: {}", HumanBytes(ours.bytes), ours.line().trim_end());
-    compare(&ours, theirs.as_ref())
+    match theirs {
+        Some(theirs) => compare(&ours, Some(&theirs)),
+        None => {
+            println!("the receiver answered with no digest: nothing to compare with");
+            Ok(())
+        }
+    }
 }
 
 /// `127.0.0.1:80` or `[::1]:80`.
