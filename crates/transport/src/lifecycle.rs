@@ -184,37 +184,44 @@ impl Lifecycle {
     }
 
     /// `connection_made` was called.
+    #[inline]
     pub const fn is_made(self) -> bool {
         self.has(MADE)
     }
 
     /// Received bytes may be given to the protocol.
+    #[inline]
     pub const fn delivers(self) -> bool {
         self.0 & (MADE | STARTED) == MADE | STARTED
             && !self.has(PAUSED | EOF_IN | CLOSING | ENDING | LOST)
     }
 
     /// Readiness to read is of interest. Not while a drain reads without being asked.
+    #[inline]
     pub const fn wants_reads(self) -> bool {
         self.delivers() && !self.has(BROKEN)
     }
 
     /// Writes are taken.
+    #[inline]
     pub const fn takes_writes(self) -> bool {
         !self.has(EOF_OUT | CLOSING | BROKEN | ENDING | LOST)
     }
 
     /// Buffered bytes may leave.
+    #[inline]
     pub const fn sends(self) -> bool {
         !self.has(BROKEN | ENDING | LOST)
     }
 
     /// `pause_writing` and `resume_writing` may be called: no more once closing.
+    #[inline]
     pub const fn tells_pressure(self) -> bool {
         self.has(MADE) && !self.is_closing()
     }
 
     /// The end has begun, by whomever.
+    #[inline]
     pub const fn is_closing(self) -> bool {
         self.has(CLOSING | BROKEN | ENDING | LOST)
     }
@@ -225,11 +232,13 @@ impl Lifecycle {
     }
 
     /// A write failed and what can be read is still being delivered.
+    #[inline]
     pub const fn is_draining(self) -> bool {
         self.has(BROKEN) && !self.has(ENDING | LOST)
     }
 
     /// Closing in order, and bytes are still to leave.
+    #[inline]
     pub const fn is_flushing(self) -> bool {
         self.has(CLOSING) && !self.has(ENDING | LOST)
     }
@@ -240,6 +249,7 @@ impl Lifecycle {
     }
 
     /// The peer's end of file was seen.
+    #[inline]
     pub const fn saw_eof(self) -> bool {
         self.has(EOF_IN)
     }
@@ -250,11 +260,13 @@ impl Lifecycle {
     }
 
     /// `connection_lost` is queued or was called.
+    #[inline]
     pub const fn is_ending(self) -> bool {
         self.has(ENDING)
     }
 
     /// `connection_lost` had its turn.
+    #[inline]
     pub const fn is_lost(self) -> bool {
         self.has(LOST)
     }

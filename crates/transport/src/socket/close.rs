@@ -9,7 +9,7 @@ use millrun_selector::Time;
 
 use super::SocketTransport;
 use super::call::is_of_the_system;
-use super::flags::BLOCKED;
+use super::flags::{BLOCKED, UNSENT};
 use crate::CloseTimedOut;
 use crate::lifecycle::{Lifecycle, Next};
 
@@ -22,7 +22,8 @@ impl SocketTransport {
         }
         let was_flushing = self.life.get().is_flushing();
         self.send_buffered();
-        let next = self.step(|life| life.handle_close(self.buffered() == 0));
+        let empty = !self.flags.has(UNSENT);
+        let next = self.step(|life| life.handle_close(empty));
         self.follow(next, None);
         if !was_flushing {
             self.update_interest();
@@ -50,7 +51,7 @@ impl SocketTransport {
 
     /// Nothing more is read or written: `connection_lost` is due.
     fn lose(&self, error: Option<io::Error>) {
-        let unsent = self.buffer(|buffer| buffer.clear(self.handle().blocks()));
+        let unsent = self.drop_buffered();
         if unsent > 0 || error.is_some() {
             self.rare(|rare| {
                 rare.unsent += unsent;
@@ -74,7 +75,8 @@ impl SocketTransport {
         if self.life.get().takes_writes() {
             self.send_buffered();
         }
-        let next = self.step(|life| life.handle_write_eof(self.buffered() == 0));
+        let empty = !self.flags.has(UNSENT);
+        let next = self.step(|life| life.handle_write_eof(empty));
         self.follow(next, None);
     }
 

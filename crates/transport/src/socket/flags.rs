@@ -19,23 +19,31 @@ pub(super) const SENT: u8 = 1 << 5;
 /// `connection_lost` was called, and the socket waits for the peer to read what was sent. Set once.
 pub(super) const LINGERS: u8 = 1 << 6;
 
+/// Something is buffered. Kept by whoever puts the buffer back, so that the many who only ask need not
+/// take it out.
+pub(super) const UNSENT: u8 = 1 << 7;
+
 /// A set of the bits above.
 #[derive(Default)]
 pub(super) struct Flags(Cell<u8>);
 
 impl Flags {
+    #[inline]
     pub(super) fn has(&self, bit: u8) -> bool {
         self.0.get() & bit != 0
     }
 
+    #[inline]
     pub(super) fn set(&self, bit: u8) {
         self.0.set(self.0.get() | bit);
     }
 
+    #[inline]
     pub(super) fn clear(&self, bit: u8) {
         self.0.set(self.0.get() & !bit);
     }
 
+    #[inline]
     pub(super) fn put(&self, bit: u8, on: bool) {
         if on { self.set(bit) } else { self.clear(bit) }
     }

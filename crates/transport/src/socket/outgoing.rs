@@ -1,16 +1,21 @@
 //! What leaves in one send: what is buffered, and behind it what is being written.
 
-use std::cell::Cell;
 use std::io::{self, IoSlice};
 
 use bytes::Bytes;
 use millrun_loop::BlockPool;
 use millrun_selector::{MAX_SLICES, Socket};
 
+use super::SocketTransport;
+use super::flags::UNSENT;
 use crate::buffer::WriteBuffer;
 
 /// So many pieces go out from an array on the stack. Gathering keeps most sends at one or two.
 const FEW: usize = 8;
+
+/// Owned bytes shorter than this are copied to their neighbours when they have to wait: as a piece of their own
+/// they would cost more memory and a slice in each send.
+const COPIED: usize = 1024;
 
 /// The bytes of one write.
 pub(super) enum Data<'a> {
@@ -28,18 +33,21 @@ impl Data<'_> {
         }
     }
 
-    /// Buffers all but the first `sent` bytes. What is shorter than `copied` is copied to its neighbours.
-    pub(super) fn keep(
-        self,
-        mut sent: usize,
-        copied: usize,
-        buffer: &mut WriteBuffer,
-        pool: &BlockPool,
-    ) {
+    /// Copies all of it to what is buffered.
+    #[inline]
+    pub(super) fn gather(&self, buffer: &mut WriteBuffer, pool: &BlockPool) {
+        match self {
+            Data::Owned(bytes) => buffer.gather(bytes, pool),
+            Data::Borrowed(pieces) => pieces.iter().for_each(|piece| buffer.gather(piece, pool)),
+        }
+    }
+
+    /// Buffers all but the first `sent` bytes, owned ones as they are.
+    pub(super) fn keep(self, mut sent: usize, buffer: &mut WriteBuffer, pool: &BlockPool) {
         match self {
             Data::Owned(bytes) => {
                 let left = bytes.slice(sent.min(bytes.len())..);
-                if left.len() < copied { buffer.gather(&left, pool) } else { buffer.push(left) }
+                if left.len() < COPIED { buffer.gather(&left, pool) } else { buffer.push(left) }
             }
             Data::Borrowed(pieces) => {
                 for piece in pieces {
@@ -92,24 +100,32 @@ fn send_pieces<'a>(
     socket.try_write_vectored(&slices[..filled])
 }
 
-/// The buffer, while it is being sent. What a stranger's socket caused to be written meanwhile comes behind.
+/// The buffer, while it is out of its place: to be changed, or sent. What a stranger's socket caused to be
+/// written meanwhile comes behind.
 pub(super) struct Outgoing<'a> {
     pub(super) buffer: WriteBuffer,
-    home: &'a Cell<WriteBuffer>,
+    home: &'a SocketTransport,
 }
 
 impl<'a> Outgoing<'a> {
-    pub(super) fn take(home: &'a Cell<WriteBuffer>) -> Outgoing<'a> {
-        Outgoing { buffer: home.take(), home }
+    #[inline]
+    pub(super) fn take(home: &'a SocketTransport) -> Outgoing<'a> {
+        Outgoing { buffer: home.buffer.take(), home }
     }
 }
 
 impl Drop for Outgoing<'_> {
+    #[inline]
     fn drop(&mut self) {
-        let newer = self.home.take();
-        if !newer.is_empty() {
-            self.buffer.append(newer);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let newer = self.home.buffer.take();
+        if newer.is_empty() {
+            // An empty buffer owns nothing: there is nothing to drop.
+            std::mem::forget(newer);
+        } else {
+            buffer.append(newer);
         }
-        self.home.set(std::mem::take(&mut self.buffer));
+        self.home.flags.put(UNSENT, !buffer.is_empty());
+        std::mem::forget(self.home.buffer.replace(buffer));
     }
 }

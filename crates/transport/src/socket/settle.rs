@@ -5,8 +5,8 @@ use std::rc::Rc;
 use millrun_loop::UnitEnd;
 
 use super::SocketTransport;
-use super::flags::{BLOCKED, LEFT, SETTLING};
-use crate::pressure::Signal;
+use super::flags::{LEFT, SETTLING, UNSENT};
+use crate::pressure::{Pressure, Signal};
 
 impl SocketTransport {
     /// Leaves work for the end of the unit, once.
@@ -23,6 +23,9 @@ impl SocketTransport {
     /// The buffer's size or its marks changed.
     pub(super) fn update_pressure(&self) {
         let mut pressure = self.pressure.get();
+        if !self.flags.has(UNSENT) && pressure == Pressure::new() {
+            return;
+        }
         let unsettled = pressure.update(self.buffered(), self.marks());
         self.pressure.set(pressure);
         if unsettled && self.life.get().tells_pressure() {
@@ -91,9 +94,8 @@ impl SocketTransport {
         self.flags.clear(SETTLING);
         // A callback that makes its own opposite true each time must not keep the unit from ending. A
         // loop that is closed tells nothing any more.
-        let unsent = self.buffered() > 0 && !self.flags.has(BLOCKED) && self.life.get().sends();
         let untold = self.pressure.get().is_unsettled() && self.life.get().tells_pressure();
-        if unsent || untold {
+        if untold || self.is_sendable() {
             let _ = self.handle().clone().call_soon(move || self.finish_unit());
         }
     }

@@ -9,7 +9,7 @@
 use std::io::ErrorKind;
 
 use super::SocketTransport;
-use super::flags::{BLOCKED, GATHERS, SENT};
+use super::flags::{BLOCKED, GATHERS, SENT, UNSENT};
 use super::outgoing::{Data, Outgoing};
 use crate::lifecycle::{Lifecycle, Next};
 use crate::{Flow, Watermarks};
@@ -22,10 +22,6 @@ const LARGE_WRITE: usize = 16 * 1024;
 /// over loopback takes.
 const GATHERED: usize = 64 * 1024;
 
-/// Owned bytes shorter than this are copied to their neighbours when they have to wait: as a piece of their own
-/// they would cost more memory and a slice in each send.
-const COPIED: usize = 1024;
-
 impl SocketTransport {
     pub(super) fn write_data(&self, data: Data<'_>) -> Flow {
         if !self.life.get().takes_writes() {
@@ -36,10 +32,11 @@ impl SocketTransport {
             return self.flow();
         }
         if self.flags.has(BLOCKED) {
-            self.buffer(|buffer| data.keep(0, COPIED, buffer, self.handle().blocks()));
+            let mut out = Outgoing::take(self);
+            data.keep(0, &mut out.buffer, self.handle().blocks());
+            drop(out);
             self.update_pressure();
-        } else if self.gathers(len) {
-            self.buffer(|buffer| data.keep(0, LARGE_WRITE, buffer, self.handle().blocks()));
+        } else if len < LARGE_WRITE && self.flags.has(GATHERS) && self.gathers(&data, len) {
             self.leave_work();
         } else {
             self.send(data);
@@ -47,18 +44,27 @@ impl SocketTransport {
         self.flow()
     }
 
-    /// A write of `len` bytes is worth a copy, and is not the one that makes it enough.
-    fn gathers(&self, len: usize) -> bool {
-        self.flags.has(GATHERS)
-            && len < LARGE_WRITE
-            && self.buffered() + len < self.marks().high.min(GATHERED)
+    /// Gathers a write, unless it is the one that makes it enough.
+    fn gathers(&self, data: &Data<'_>, len: usize) -> bool {
+        let enough = self.marks().high.min(GATHERED);
+        let mut out = Outgoing::take(self);
+        let gathers = out.buffer.len() + len < enough;
+        if gathers {
+            data.gather(&mut out.buffer, self.handle().blocks());
+        }
+        gathers
     }
 
     /// Sends what is buffered, as far as the kernel takes it.
     pub(super) fn send_buffered(&self) {
-        if !self.flags.has(BLOCKED) && self.buffered() > 0 && self.life.get().sends() {
+        if self.is_sendable() {
             self.send(Data::Borrowed(&[]));
         }
+    }
+
+    /// Something is buffered, and the kernel may take it.
+    pub(super) fn is_sendable(&self) -> bool {
+        self.flags.has(UNSENT) && !self.flags.has(BLOCKED) && self.life.get().sends()
     }
 
     /// The kernel has room again.
@@ -71,7 +77,7 @@ impl SocketTransport {
     /// One send of what is buffered and of `data`; what does not leave is buffered.
     fn send(&self, data: Data<'_>) {
         let pool = self.handle().blocks();
-        let mut out = Outgoing::take(&self.buffer);
+        let mut out = Outgoing::take(self);
         let (before, behind) = (out.buffer.len(), data.len());
         let result = self.socket(|socket| data.send_behind(&out.buffer, socket));
         let sent = match result {
@@ -90,7 +96,7 @@ impl SocketTransport {
             self.flags.set(SENT);
         }
         if sent < before + behind {
-            data.keep(sent.saturating_sub(before), COPIED, &mut out.buffer, pool);
+            data.keep(sent.saturating_sub(before), &mut out.buffer, pool);
             out.buffer.shrink(pool);
             drop(out);
             self.flags.set(BLOCKED);
@@ -103,12 +109,13 @@ impl SocketTransport {
 
     /// So many bytes have left.
     fn sent(&self, bytes: usize) {
-        if bytes > 0 && self.life.get().is_flushing() {
+        let life = self.life.get();
+        if bytes > 0 && life.is_flushing() {
             let now = self.handle().now();
             self.rare(|rare| rare.progress = now);
         }
         self.update_pressure();
-        if self.buffered() == 0 {
+        if !self.flags.has(UNSENT) && (life.is_flushing() || life.ended_writing()) {
             let next = self.step(Lifecycle::handle_flushed);
             self.follow(next, None);
         }
@@ -146,18 +153,15 @@ impl SocketTransport {
 
     /// Unsent bytes.
     pub(super) fn buffered(&self) -> usize {
-        self.buffer(|buffer| buffer.len())
+        if self.flags.has(UNSENT) { Outgoing::take(self).buffer.len() } else { 0 }
+    }
+
+    /// Drops what is buffered, and says how many bytes that were.
+    pub(super) fn drop_buffered(&self) -> usize {
+        Outgoing::take(self).buffer.clear(self.handle().blocks())
     }
 
     pub(super) fn marks(&self) -> Watermarks {
         self.peek(|rare| rare.marks).unwrap_or(self.common.watermarks)
-    }
-
-    /// Changes the buffer. `f` must be leaf code: the buffer is on the stack meanwhile.
-    pub(super) fn buffer<R>(&self, f: impl FnOnce(&mut crate::buffer::WriteBuffer) -> R) -> R {
-        let mut buffer = self.buffer.take();
-        let value = f(&mut buffer);
-        self.buffer.set(buffer);
-        value
     }
 }
