@@ -94,7 +94,8 @@ pub trait Transport: fmt::Debug {
     }
 
     /// Replaces the protocol for the next event; the new one gets no `connection_made` (P-004). Legal
-    /// from anywhere, inside the old one's callbacks too.
+    /// from anywhere, inside the old one's callbacks too. Reading that was paused, by a call or for want of room,
+    /// stays so. A transport that is over drops it.
     fn set_protocol(&self, protocol: Box<dyn Protocol>);
 
     /// Bytes accepted and not yet taken by the kernel.
