@@ -175,7 +175,7 @@ impl Drop for Ended {
 }
 
 fn program() -> PathBuf {
-    target().join("release").join("gate")
+    target().join("gate").join("gate")
 }
 
 fn read(path: &PathBuf) -> Result<String, String> {
