@@ -8,6 +8,7 @@ mod commands;
 mod gate;
 mod layers;
 mod metadata;
+mod peers;
 mod steps;
 mod test;
 mod tidy;
@@ -21,6 +22,7 @@ cargo xtask COMMAND
   layers           no crate depends on a layer above it, nor on a package it did not declare
   tidy             sizes, reasons, citations, links: what a program can read
   gate [SHAPE...]  instructions, syscalls, allocations and idle memory against xtask/gate.txt (release build)
+  peers            the tour's halves against nc, curl, dd and Python
   ci               all of it, with formatting, clippy, docs, cargo-deny, examples and the tour
 ";
 
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         "layers" => layers::run(),
         "tidy" => tidy::run(),
         "gate" => gate::run(rest),
+        "peers" => peers::run(),
         "ci" => ci::run(),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
