@@ -390,5 +390,5 @@ fn ends_that_outlive_their_loop_are_harmless() {
         (rest, end.is_ok())
     });
     assert_eq!(rest.unwrap(), (b"lo".to_vec(), true));
-    assert!(matches!(handle.spawn(async {}).is_finished(), true));
+    assert!(handle.spawn(async {}).is_finished());
 }
