@@ -39,6 +39,8 @@ pub struct FlowControl {
     maybe_paused: Cell<bool>,
     /// Drains in a row that found the way free.
     quick: Cell<u8>,
+    /// Not used here: the marks of a stream's state, which would need eight bytes of their own elsewhere.
+    pub(crate) marks: Cell<u8>,
 }
 
 /// One drain that is under way. Give it up with [`FlowControl::forget`] when it is dropped.
@@ -58,6 +60,7 @@ impl FlowControl {
             paused: Cell::new(false),
             maybe_paused: Cell::new(false),
             quick: Cell::new(0),
+            marks: Cell::new(0),
         }
     }
 

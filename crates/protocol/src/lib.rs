@@ -60,5 +60,5 @@ pub use ending::{ConnectionLost, Ending, ProtocolReplaced, SharedError};
 pub use ends::{ReadEnd, WriteEnd};
 pub use errors::{ReadError, WriteError};
 pub use flow::{DRAINS_WITHOUT_YIELD, DrainWait, FlowControl};
-pub use stream::{Connected, Connecting, Connection, StreamReaderProtocol};
+pub use stream::{Connected, Connecting, Connection, Link, StreamReaderProtocol};
 pub use waiters::{Place, Waiters};

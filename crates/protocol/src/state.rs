@@ -24,7 +24,6 @@ pub(crate) struct StreamState {
     transport: OnceCell<Rc<dyn Transport>>,
     pub(crate) flow: FlowControl,
     pub(crate) closed: Waiters,
-    marks: Cell<u8>,
 }
 
 /// One bit of what is true of a connection.
@@ -59,7 +58,6 @@ impl StreamState {
             transport: OnceCell::new(),
             flow: FlowControl::new(),
             closed: Waiters::new(),
-            marks: Cell::new(0),
         }))
     }
 
@@ -80,11 +78,11 @@ impl StreamState {
     }
 
     pub(crate) fn set(&self, mark: Mark) {
-        self.marks.set(self.marks.get() | mark.0);
+        self.flow.marks.set(self.flow.marks.get() | mark.0);
     }
 
     pub(crate) fn clear(&self, mark: Mark) {
-        self.marks.set(self.marks.get() & !mark.0);
+        self.flow.marks.set(self.flow.marks.get() & !mark.0);
     }
 
     /// The end, told to all that wait: the read, those that wait for the close, the drains (ST-062).
@@ -182,7 +180,7 @@ impl StreamState {
     }
 
     pub(crate) fn is(&self, mark: Mark) -> bool {
-        self.marks.get() & mark.0 != 0
+        self.flow.marks.get() & mark.0 != 0
     }
 
     pub(crate) fn transport(&self) -> Option<&Rc<dyn Transport>> {
@@ -214,7 +212,7 @@ impl fmt::Debug for StreamState {
         let mut out = f.debug_struct("StreamState");
         let (landed, limit) = self.with_intake(|intake, _| (intake.len(), intake.limit()));
         out.field("landed", &landed).field("limit", &limit);
-        out.field("flow", &self.flow).field("marks", &format_args!("{:#b}", self.marks.get()));
+        out.field("flow", &self.flow).field("marks", &format_args!("{:#b}", self.flow.marks.get()));
         out.finish_non_exhaustive()
     }
 }

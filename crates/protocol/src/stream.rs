@@ -14,8 +14,10 @@ use crate::inbox::{Chunk, InvalidLimit};
 use crate::state::{Mark, StreamState};
 use crate::{Ending, ReadEnd, WriteEnd};
 
-/// What a server does with each connection: it gets it inside `connection_made`.
-pub type Connected = Rc<dyn Fn(Connection)>;
+/// What a server does with each connection: it gets it inside `connection_made`. Clones are the same; one
+/// pointer wide, since each connection has one.
+#[derive(Clone)]
+pub struct Connected(Rc<Box<dyn Fn(Connection)>>);
 
 /// The protocol under a reader and a writer: lets bytes land in a bounded inbox, and passes flow control
 /// and the end on. Hand it to any transport, one of your own too.
@@ -33,6 +35,10 @@ pub struct StreamReaderProtocol {
 #[derive(Debug)]
 #[must_use = "dropping it closes the connection"]
 pub struct Connection(Rc<StreamState>);
+
+/// The way from a connection, or what became of it, to its transport. One pointer wide.
+#[derive(Clone, Debug)]
+pub struct Link(Rc<StreamState>);
 
 /// Waits for `connection_made`. Dropping it closes the connection when that comes.
 #[derive(Debug)]
@@ -88,7 +94,7 @@ impl Protocol for StreamReaderProtocol {
         let Some(state) = &self.state else { return };
         state.set_transport(transport);
         if let Some(connected) = self.connected.take() {
-            connected(Connection(Rc::clone(state)));
+            (connected.0)(Connection(Rc::clone(state)));
         }
     }
 
@@ -188,6 +194,26 @@ impl fmt::Debug for StreamReaderProtocol {
     }
 }
 
+impl Connected {
+    /// Calls `callback` with each connection.
+    pub fn new(callback: impl Fn(Connection) + 'static) -> Connected {
+        Connected(Rc::new(Box::new(callback)))
+    }
+}
+
+impl fmt::Debug for Connected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connected")
+    }
+}
+
+impl Link {
+    /// The transport.
+    pub fn transport(&self) -> &Rc<dyn Transport> {
+        self.0.connected()
+    }
+}
+
 impl Connection {
     /// Both ends.
     pub fn split(self) -> (ReadEnd, WriteEnd) {
@@ -203,6 +229,11 @@ impl Connection {
     /// The transport.
     pub fn transport(&self) -> &Rc<dyn Transport> {
         self.0.connected()
+    }
+
+    /// The way to the transport, to be kept beside the ends. Does not keep the connection from being closed.
+    pub fn link(&self) -> Link {
+        Link(Rc::clone(&self.0))
     }
 }
 

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use common::{Bench, Manual, reset, sim_loop};
 use millrun_protocol::inbox::{Exact, Peek, Separators, Until, UpTo};
 use millrun_protocol::{
-    ProtocolReplaced, ReadError, SharedError, StreamReaderProtocol, WriteError,
+    Connected, ProtocolReplaced, ReadError, SharedError, StreamReaderProtocol, WriteError,
 };
 use millrun_transport::{CloseOutcome, CloseTimedOut, Flow, Protocol, Transport};
 
@@ -74,10 +74,8 @@ fn a_protocol_dropped_before_it_is_connected_says_so() {
 fn sv_025_a_callback_gets_the_connection_inside_connection_made() {
     let event_loop = sim_loop();
     let seen = Rc::new(RefCell::new(None));
-    let connected = {
-        let seen = seen.clone();
-        Rc::new(move |c| *seen.borrow_mut() = Some(c))
-    };
+    let into = seen.clone();
+    let connected = Connected::new(move |connection| *into.borrow_mut() = Some(connection));
     let protocol =
         StreamReaderProtocol::with_callback(&event_loop.handle(), 10, connected).unwrap();
     let transport = Manual::new(protocol);

@@ -3,11 +3,10 @@
 use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use millrun_loop::{ErrorContext, LoopHandle, catch};
-use millrun_transport::Transport;
+use millrun_protocol::Link;
 use pin_project_lite::pin_project;
 
 /// What a handler gives: nothing, or a result whose error is reported (SV-026).
@@ -31,15 +30,15 @@ impl<E: Into<Box<dyn Error>> + 'static> HandlerOutput for Result<(), E> {
 pin_project! {
     /// A handler at work. Its future is stored once, here.
     pub(crate) struct Serving<F> {
-        transport: Rc<dyn Transport>,
+        link: Link,
         #[pin]
         future: F,
     }
 }
 
 impl<F> Serving<F> {
-    pub(crate) fn new(transport: Rc<dyn Transport>, future: F) -> Serving<F> {
-        Serving { transport, future }
+    pub(crate) fn new(link: Link, future: F) -> Serving<F> {
+        Serving { link, future }
     }
 }
 
@@ -57,10 +56,11 @@ impl<F: Future<Output: HandlerOutput>> Future for Serving<F> {
             },
             Err(panic) => context().panic(panic),
         };
+        let transport = this.link.transport();
         if let Ok(event_loop) = LoopHandle::current() {
-            event_loop.report(context.detail("transport", format_args!("{:?}", this.transport)));
+            event_loop.report(context.detail("transport", format_args!("{transport:?}")));
         }
-        this.transport.close();
+        transport.close();
         Poll::Ready(())
     }
 }

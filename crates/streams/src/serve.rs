@@ -72,14 +72,14 @@ impl<T> StartServer<T> {
         StartServer::new(serve, move |connection| {
             let handler = Rc::clone(&handler);
             let event_loop = connection.loop_handle().clone();
-            let transport = Rc::clone(connection.transport());
+            let link = connection.link();
             // The ends are made inside, where they are needed: what an async block captures it stores for
             // as long as it lives, beside what it awaits.
             let future = async move {
                 let (reader, writer) = split(connection);
                 handler(reader, writer).await
             };
-            drop(event_loop.spawn(Serving::new(transport, future)));
+            drop(event_loop.spawn(Serving::new(link, future)));
         })
     }
 
@@ -95,7 +95,7 @@ impl<T> StartServer<T> {
     }
 
     fn new(serve: Serve<T>, connected: impl Fn(Connection) + 'static) -> StartServer<T> {
-        StartServer { serve, limit: DEFAULT_LIMIT, connected: Rc::new(connected) }
+        StartServer { serve, limit: DEFAULT_LIMIT, connected: Connected::new(connected) }
     }
 
     /// The limit of each reader in bytes: 64 KiB unless told.
@@ -123,7 +123,7 @@ impl<T: Place + 'static> IntoFuture for StartServer<T> {
 
 #[expect(clippy::expect_used, reason = "the limit was checked before the server was started")]
 fn factory(handle: &LoopHandle, limit: usize, connected: &Connected) -> StreamReaderProtocol {
-    StreamReaderProtocol::with_callback(handle, limit, Rc::clone(connected)).expect("a valid limit")
+    StreamReaderProtocol::with_callback(handle, limit, connected.clone()).expect("a valid limit")
 }
 
 impl<T> fmt::Debug for StartServer<T> {

@@ -21,7 +21,8 @@ use super::{Blocks, Chunk, InvalidLimit};
 #[derive(Debug)]
 pub struct Intake {
     chunk: Chunk,
-    want: usize,
+    /// `u32::MAX` stands for that much and anything more.
+    want: u32,
     held: u32,
     limit: u32,
     /// The last receives filled a small block: begin with a large one.
@@ -100,7 +101,7 @@ impl Intake {
 
     /// A read waits for so many bytes; the reading half holds none.
     pub(super) fn read_waits(&mut self, want: usize) {
-        self.want = want;
+        self.want = u32::try_from(want).unwrap_or(u32::MAX);
         self.held = 0;
     }
 
@@ -146,7 +147,7 @@ impl Intake {
 
     /// How many bytes may be kept at most, lent ones included.
     pub fn bound(&self) -> usize {
-        (self.limit as usize).saturating_mul(2).max(self.want)
+        (self.limit as usize).saturating_mul(2).max(self.want())
     }
 
     /// How many more bytes may land before the bound is reached.
@@ -159,9 +160,13 @@ impl Intake {
         self.room() > 0 && (self.chunk.len() < self.chunk.capacity().max(1) || self.may_grow())
     }
 
+    const fn want(&self) -> usize {
+        if self.want == u32::MAX { usize::MAX } else { self.want as usize }
+    }
+
     fn may_grow(&self) -> bool {
         let capacity = self.chunk.capacity();
-        capacity < LARGE_BLOCK || self.want > capacity
+        capacity < LARGE_BLOCK || self.want() > capacity
     }
 
     /// Makes a tail of at least one byte; false when the memory is full and may not grow.
@@ -182,7 +187,7 @@ impl Intake {
             if !self.may_grow() {
                 return false;
             }
-            self.chunk.grow(self.want.max(LARGE_BLOCK), blocks);
+            self.chunk.grow(self.want().max(LARGE_BLOCK), blocks);
         }
         true
     }
