@@ -176,12 +176,14 @@ impl Block {
     }
 
     /// Says which of its bytes are in use, cut down to those that there are.
+    #[inline]
     pub fn set_range(&mut self, range: Range<usize>) {
         self.0.end = range.end.min(self.0.bytes.len());
         self.0.start = range.start.min(self.0.end);
     }
 
     /// Which of its bytes are in use: what its holder last said; none of a block fresh from the pool.
+    #[inline]
     pub fn range(&self) -> Range<usize> {
         self.0.start..self.0.end
     }
@@ -199,12 +201,14 @@ impl Block {
 impl Deref for Block {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         &self.0.bytes
     }
 }
 
 impl DerefMut for Block {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
         &mut self.0.bytes
     }

@@ -62,6 +62,7 @@ impl StreamState {
     }
 
     /// Only for code that calls neither a transport nor a waker.
+    #[inline]
     pub(crate) fn with_intake<R>(&self, f: impl FnOnce(&mut Intake, &BlockPool) -> R) -> R {
         let mut intake = self.intake.replace(Intake::absent());
         let result = f(&mut intake, self.handle.blocks());
@@ -77,10 +78,12 @@ impl StreamState {
         self.end_if_forsaken();
     }
 
+    #[inline]
     pub(crate) fn set(&self, mark: Mark) {
         self.flow.marks.set(self.flow.marks.get() | mark.0);
     }
 
+    #[inline]
     pub(crate) fn clear(&self, mark: Mark) {
         self.flow.marks.set(self.flow.marks.get() & !mark.0);
     }
@@ -128,8 +131,8 @@ impl StreamState {
     }
 
     /// The room is used up: no more, if the transport can be told so (ST-043).
-    pub(crate) fn pause_if_full(&self) {
-        if self.is(Mark::PAUSED) || self.with_intake(|intake, _| intake.room()) > 0 {
+    pub(crate) fn pause(&self) {
+        if self.is(Mark::PAUSED) {
             return;
         }
         if let Some(transport) = self.transport().filter(|t| t.can_pause_reading()) {
@@ -179,6 +182,7 @@ impl StreamState {
         Poll::Pending
     }
 
+    #[inline]
     pub(crate) fn is(&self, mark: Mark) -> bool {
         self.flow.marks.get() & mark.0 != 0
     }

@@ -121,17 +121,24 @@ impl Protocol for StreamReaderProtocol {
     fn landed(&mut self, n: usize) -> io::Result<()> {
         let Some(state) = &self.state else { return Ok(()) };
         let chunk = std::mem::take(&mut self.lent);
-        state.with_intake(|intake, blocks| intake.landed(chunk, n, blocks));
-        arrived(state, n)
+        let room = state.with_intake(|intake, blocks| {
+            intake.landed(chunk, n, blocks);
+            intake.room()
+        });
+        arrived(state, n, room)
     }
 
     fn data_received(&mut self, data: &[u8]) -> io::Result<()> {
         self.take_back();
         let Some(state) = &self.state else { return Ok(()) };
-        if !state.is(Mark::NO_READER) {
-            state.with_intake(|intake, blocks| intake.feed(data, blocks));
+        if state.is(Mark::NO_READER) {
+            return Ok(());
         }
-        arrived(state, data.len())
+        let room = state.with_intake(|intake, blocks| {
+            intake.feed(data, blocks);
+            intake.room()
+        });
+        arrived(state, data.len(), room)
     }
 
     fn eof_received(&mut self) -> bool {
@@ -165,8 +172,8 @@ impl Protocol for StreamReaderProtocol {
 }
 
 /// Bytes are there: wake the read, then flow control (ST-003). None after the end of file (ST-004).
-fn arrived(state: &Rc<StreamState>, n: usize) -> io::Result<()> {
-    if n == 0 || state.is(Mark::NO_READER) {
+fn arrived(state: &StreamState, n: usize, room: usize) -> io::Result<()> {
+    if n == 0 {
         return Ok(());
     }
     if state.is(Mark::EOF) {
@@ -174,7 +181,9 @@ fn arrived(state: &Rc<StreamState>, n: usize) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
     state.wake_reader();
-    state.pause_if_full();
+    if room == 0 {
+        state.pause();
+    }
     Ok(())
 }
 

@@ -44,11 +44,10 @@ impl Waiters {
     }
 
     /// Waits no more. Harmless when it does not wait.
+    #[inline]
     pub fn leave(&self, place: &mut Option<Place>) {
-        if place.is_some() {
-            let old = self.with(|list| list.remove(*place));
-            *place = None;
-            drop(old);
+        if let Some(place) = place.take() {
+            drop(self.with(|list| list.remove(place)));
         }
     }
 
@@ -115,8 +114,10 @@ impl List {
         None
     }
 
-    fn remove(&mut self, place: Option<Place>) -> Option<Waker> {
-        let place = place.filter(|place| place.round == self.round)?;
+    fn remove(&mut self, place: Place) -> Option<Waker> {
+        if place.round != self.round {
+            return None;
+        }
         let waker = self.wakers.get_mut(place.index as usize)?.take();
         while self.wakers.last().is_some_and(Option::is_none) {
             self.wakers.pop();

@@ -37,6 +37,7 @@ impl Chunk {
     }
 
     /// The memory behind the bytes, for receiving into.
+    #[inline]
     pub fn tail(&mut self) -> &mut [u8] {
         match &mut self.0 {
             Some(block) => {
@@ -48,6 +49,7 @@ impl Chunk {
     }
 
     /// `n` bytes were written to the start of the tail (at most all of it).
+    #[inline]
     pub fn filled(&mut self, n: usize) {
         if let Some(block) = &mut self.0 {
             let range = block.range();
@@ -65,6 +67,7 @@ impl Chunk {
     }
 
     /// The first `n` bytes (at most all of them) are read.
+    #[inline]
     pub fn consume(&mut self, n: usize) {
         if let Some(block) = &mut self.0 {
             let range = block.range();
@@ -84,6 +87,7 @@ impl Chunk {
     }
 
     /// Takes the memory out; the bytes are gone.
+    #[inline]
     pub fn release(&mut self, blocks: &impl Blocks) {
         if let Some(block) = self.0.take() {
             blocks.give(block);
@@ -129,11 +133,13 @@ impl Chunk {
     }
 
     /// The unread bytes.
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
         self.0.as_ref().map_or(&[], |block| &block[block.range()])
     }
 
     /// The last `n` bytes that were consumed (at most all that the memory still holds).
+    #[inline]
     pub fn consumed(&self, n: usize) -> &[u8] {
         self.0.as_ref().map_or(&[], |block| {
             let start = block.range().start;
@@ -142,26 +148,31 @@ impl Chunk {
     }
 
     /// How many bytes are unread.
+    #[inline]
     pub fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |block| block.range().len())
     }
 
     /// No byte is unread.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// How much memory there is.
+    #[inline]
     pub fn capacity(&self) -> usize {
         self.0.as_ref().map_or(0, |block| block.len())
     }
 
     /// How much of it lies behind the bytes.
+    #[inline]
     pub fn tail_len(&self) -> usize {
         self.0.as_ref().map_or(0, |block| block.len() - block.range().end)
     }
 
     /// How much of it lies before the bytes: read already.
+    #[inline]
     pub fn head_len(&self) -> usize {
         self.0.as_ref().map_or(0, |block| block.range().start)
     }

@@ -126,16 +126,19 @@ impl Intake {
     }
 
     /// The limit.
+    #[inline]
     pub fn limit(&self) -> usize {
         self.limit as usize
     }
 
     /// How many bytes have landed and were not taken by the reading half.
+    #[inline]
     pub fn len(&self) -> usize {
         self.chunk.len()
     }
 
     /// Nothing has landed that was not taken.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.chunk.is_empty()
     }
@@ -146,11 +149,13 @@ impl Intake {
     }
 
     /// How many bytes may be kept at most, lent ones included.
+    #[inline]
     pub fn bound(&self) -> usize {
         (self.limit as usize).saturating_mul(2).max(self.want())
     }
 
     /// How many more bytes may land before the bound is reached.
+    #[inline]
     pub fn room(&self) -> usize {
         self.bound().saturating_sub(self.held as usize + self.chunk.len())
     }

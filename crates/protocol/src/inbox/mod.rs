@@ -75,7 +75,7 @@ impl Inbox {
     ) -> Attempt {
         if self.front.is_empty() {
             // Also after a wait, which put back what the need has looked at already.
-            self.join(0, intake, blocks);
+            self.take_over(intake, blocks);
         }
         let outcome = loop {
             match need.look(self.front.bytes(), intake.limit()) {
@@ -147,6 +147,12 @@ impl Inbox {
         Attempt::Taken(n)
     }
 
+    /// Nothing is unread here: the memory goes back, and all that has landed comes over as it is.
+    fn take_over(&mut self, intake: &mut Intake, blocks: &impl Blocks) {
+        self.front.release(blocks);
+        self.front = std::mem::take(intake.chunk());
+    }
+
     /// Takes over what has landed, if it costs no allocation.
     fn join_if_cheap(&mut self, intake: &mut Intake, blocks: &impl Blocks) -> bool {
         let spare = self.front.capacity() - self.front.len();
@@ -160,8 +166,7 @@ impl Inbox {
             return false;
         }
         if self.front.is_empty() {
-            self.front.release(blocks);
-            self.front = std::mem::take(intake.chunk());
+            self.take_over(intake, blocks);
             return true;
         }
         self.front.shrink(want, blocks);
