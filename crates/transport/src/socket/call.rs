@@ -2,7 +2,7 @@
 
 use std::io;
 
-use millrun_loop::{ErrorContext, Panic};
+use millrun_loop::{ErrorContext, Panic, catch};
 
 use super::SocketTransport;
 use crate::Protocol;
@@ -36,9 +36,7 @@ impl SocketTransport {
         if is_of_the_system(&error) {
             tracing::debug!("{self:?}: {what}: {error}");
         } else {
-            // The error itself is for connection_lost, and can't be cloned.
-            let copy = io::Error::new(error.kind(), error.to_string());
-            self.report(ErrorContext::new(what).error(copy));
+            self.report(ErrorContext::new(what).error(copy_of(&error)));
         }
         self.end(Some(error));
     }
@@ -51,6 +49,13 @@ impl SocketTransport {
             None => context,
         });
     }
+}
+
+/// For a report: the error itself is for `connection_lost`, and can't be cloned. Its text is a stranger's code.
+pub(super) fn copy_of(error: &io::Error) -> io::Error {
+    let text = catch(|| error.to_string())
+        .unwrap_or_else(|panic| format!("an error whose text can't be had: {panic}"));
+    io::Error::new(error.kind(), text)
 }
 
 /// What Python would raise as an `OSError`: it has a number, or is one of the kinds that have one.

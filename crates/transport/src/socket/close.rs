@@ -4,11 +4,11 @@ use std::io;
 use std::net::Shutdown;
 use std::time::Duration;
 
-use millrun_loop::ErrorContext;
+use millrun_loop::{ErrorContext, catch};
 use millrun_selector::Time;
 
 use super::SocketTransport;
-use super::call::is_of_the_system;
+use super::call::{copy_of, is_of_the_system};
 use super::flags::{BLOCKED, UNSENT};
 use crate::CloseTimedOut;
 use crate::lifecycle::{Lifecycle, Next};
@@ -42,7 +42,7 @@ impl SocketTransport {
     /// Does what the lifecycle says.
     pub(super) fn follow(&self, next: Next, error: Option<io::Error>) {
         match next {
-            Next::Wait => {}
+            Next::Wait => self.drop_error(error),
             Next::ShutDown => self.shut_down(),
             Next::Drain => self.queue_drain(),
             Next::Lose => self.lose(error),
@@ -52,16 +52,28 @@ impl SocketTransport {
     /// Nothing more is read or written: `connection_lost` is due.
     fn lose(&self, error: Option<io::Error>) {
         let unsent = self.drop_buffered();
+        let mut second = None;
         if unsent > 0 || error.is_some() {
-            self.rare(|rare| {
+            second = self.rare(|rare| {
                 rare.unsent += unsent;
-                rare.error = rare.error.take().or(error);
+                match rare.error {
+                    Some(_) => error,
+                    None => std::mem::replace(&mut rare.error, error),
+                }
             });
         }
         self.flags.clear(BLOCKED);
         self.cancel_timer();
         self.update_interest();
         self.queue_lost();
+        self.drop_error(second);
+    }
+
+    /// Nobody gets this error: another one came first. What is inside may be a stranger's, and its drop too.
+    fn drop_error(&self, error: Option<io::Error>) {
+        if let Err(panic) = catch(move || drop(error)) {
+            self.report(ErrorContext::new("dropping an error failed").panic(panic));
+        }
     }
 
     fn shut_down(&self) {
@@ -84,8 +96,7 @@ impl SocketTransport {
     pub(super) fn report_write_error(&self, error: &io::Error) {
         const WHAT: &str = "fatal write error on socket transport";
         if !is_of_the_system(error) {
-            let copy = io::Error::new(error.kind(), error.to_string());
-            self.report(ErrorContext::new(WHAT).error(copy));
+            self.report(ErrorContext::new(WHAT).error(copy_of(error)));
         }
     }
 

@@ -112,6 +112,13 @@ impl SocketTransport {
         }
     }
 
+    /// An abort waits for nobody.
+    pub(super) fn end_linger(&self) {
+        if self.flags.has(LINGERS) {
+            self.release();
+        }
+    }
+
     /// Reads into nothing.
     fn discard(&self) -> io::Result<usize> {
         let mut block = LentBlock::take(self.handle().blocks(), BlockSize::Large);

@@ -48,10 +48,12 @@ impl Transport for SocketTransport {
 
     fn abort(&self) {
         self.end(None);
+        self.end_linger();
     }
 
     fn fail(&self, error: io::Error) {
         self.end(Some(error));
+        self.end_linger();
     }
 
     fn is_closing(&self) -> bool {

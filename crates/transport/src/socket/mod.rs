@@ -145,7 +145,8 @@ impl SocketTransport {
         // A no-op if the transport is paused or closing by now (T-002, T-022).
         self.step(Lifecycle::handle_start);
         self.update_interest();
-        // Writes may have been made before: what is true was not told then.
+        // Writes may have been made before: they leave now, and what is true was not told then.
+        self.send_buffered();
         self.update_pressure();
     }
 

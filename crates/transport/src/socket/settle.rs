@@ -14,6 +14,11 @@ impl SocketTransport {
         if self.flags.has(LEFT | SETTLING) {
             return;
         }
+        // Outside of any unit it would be queued, and be taken for the turn of `connection_made`, which sends
+        // what there is anyway.
+        if !self.life.get().is_made() && !self.handle().in_unit() {
+            return;
+        }
         if let Some(this) = self.this.upgrade() {
             self.flags.set(LEFT);
             self.handle().at_unit_end(this);
