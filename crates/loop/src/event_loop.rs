@@ -248,6 +248,7 @@ mod tests {
     use std::future::pending;
     use std::os::unix::net::UnixStream;
     use std::rc::Rc;
+    use std::time::Duration;
 
     use millrun_selector::{Foreign, Interest, Readiness};
 
@@ -288,12 +289,12 @@ mod tests {
         let here = std::process::id();
         event_loop.core.pid.set(here ^ 1);
 
-        let error = event_loop.run_forever().unwrap_err();
+        let error = event_loop.turn(Some(Duration::ZERO)).unwrap_err();
         assert!(
             matches!(error, RunError::Forked { owner, here: h } if (owner, h) == (here ^ 1, here))
         );
         assert!(error.to_string().contains(&here.to_string()), "{error}");
-        assert!(matches!(event_loop.turn(None), Err(RunError::Forked { .. })));
+        assert!(matches!(event_loop.run_forever(), Err(RunError::Forked { .. })));
         assert!(matches!(event_loop.run_until_complete(async {}), Err(RunError::Forked { .. })));
         let watch = Rc::new(Counting(Rc::default()));
         assert!(handle.watch(&Foreign::new(&peer), Interest::READ, watch).is_err());
