@@ -8,24 +8,28 @@ use millrun_loop::{
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any, assert_obj_safe};
 
-assert_impl_all!(Remote: Send, Sync, Clone);
-assert_impl_all!(RunError: Send, Sync, std::error::Error);
-assert_impl_all!(LoopClosed: Send, Sync, Copy, std::error::Error);
-assert_impl_all!(NoRunningLoop: Send, Sync, Copy, std::error::Error);
-assert_impl_all!(JoinHandle<Rc<()>>: Unpin);
-assert_impl_all!(Sleep: Unpin);
-assert_impl_all!(Interval: Unpin);
-assert_impl_all!(Job<u8>: Unpin, Send);
+/// Checked when this file is compiled.
+#[test]
+fn invariant_13_remote_is_send_and_handles_are_not() {
+    assert_impl_all!(Remote: Send, Sync, Clone);
+    assert_impl_all!(RunError: Send, Sync, std::error::Error);
+    assert_impl_all!(LoopClosed: Send, Sync, Copy, std::error::Error);
+    assert_impl_all!(NoRunningLoop: Send, Sync, Copy, std::error::Error);
+    assert_impl_all!(JoinHandle<Rc<()>>: Unpin);
+    assert_impl_all!(Sleep: Unpin);
+    assert_impl_all!(Interval: Unpin);
+    assert_impl_all!(Job<u8>: Unpin, Send);
 
-// L-013, L-014: no thread but the loop's can have one of these.
-assert_not_impl_any!(LoopHandle: Send, Sync);
-assert_not_impl_any!(EventLoop: Send, Sync);
-assert_not_impl_any!(Handle: Send, Sync);
-assert_not_impl_any!(TimerHandle: Send, Sync);
-assert_not_impl_any!(JoinHandle<u8>: Send, Sync);
-assert_not_impl_any!(Sleep: Send, Sync);
+    // L-013, L-014: no thread but the loop's can have one of these.
+    assert_not_impl_any!(LoopHandle: Send, Sync);
+    assert_not_impl_any!(EventLoop: Send, Sync);
+    assert_not_impl_any!(Handle: Send, Sync);
+    assert_not_impl_any!(TimerHandle: Send, Sync);
+    assert_not_impl_any!(JoinHandle<u8>: Send, Sync);
+    assert_not_impl_any!(Sleep: Send, Sync);
 
-assert_obj_safe!(Watch, UnitEnd);
+    assert_obj_safe!(Watch, UnitEnd);
+}
 
 /// What is passed around must stay small.
 #[test]
