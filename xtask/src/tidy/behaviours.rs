@@ -112,16 +112,32 @@ fn row_problems(
     for (_, id) in ids.iter().filter(|(_, id)| !differences.contains(id)) {
         problems.push(format!("{id} is not in {DIFFERENCES}"));
     }
-    for (path, test) in cited {
-        match tests.get(path) {
-            None => problems.push(format!("{path} does not exist")),
-            Some(names) if !names.contains(test) => {
-                problems.push(format!("{path} has no test {test}"));
-            }
-            Some(_) => {}
-        }
-    }
+    problems.extend(missing_tests(&cited, tests));
     problems
+}
+
+/// Which of the cited tests are not there.
+fn missing_tests(cited: &[(&str, &str)], tests: &Tests) -> Vec<String> {
+    cited
+        .iter()
+        .filter_map(|(path, test)| match tests.get(*path) {
+            None => Some(format!("{path} does not exist")),
+            Some(names) if !names.contains(*test) => Some(format!("{path} has no test {test}")),
+            Some(_) => None,
+        })
+        .collect()
+}
+
+/// The tests that the tables of another document name in a row's last cell.
+pub(super) fn check_guards(path: &str, text: &str, tests: &Tests) -> Vec<Problem> {
+    rows(text)
+        .into_iter()
+        .flat_map(|Row { line, cells }| {
+            let cited = citations(cells.last().copied().unwrap_or(""));
+            let missing = missing_tests(&cited, tests).into_iter();
+            missing.map(move |what| Problem::new(path, line, what))
+        })
+        .collect()
 }
 
 /// `a.rs: one, two; b.rs: three` as pairs of path and test.
@@ -244,6 +260,15 @@ mod tests {
             problems("| T-001 | so | tested | somewhere |\n"),
             ["T-001: tested, but no `path.rs: test` is named"]
         );
+    }
+
+    #[test]
+    fn a_guard_that_does_not_exist_is_reported() {
+        let table = |cell: &str| format!("| | rule | by |\n|---|---|---|\n| 1 | so | {cell} |\n");
+        let guards = |cell| check_guards("A.md", &table(cell), &tests());
+        assert!(guards("crates/x/tests/a.rs: t_001_x, t_002_y; the compiler").is_empty());
+        let found = guards("crates/x/tests/a.rs: t_001_x, t_003_z");
+        assert_eq!(found[0].to_string(), "A.md:3: crates/x/tests/a.rs has no test t_003_z");
     }
 
     #[test]

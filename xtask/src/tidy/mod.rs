@@ -1,10 +1,13 @@
 //! What a program can read: sizes, reasons, citations, links. `rust` asks each source, `text` each tracked text,
-//! `behaviours` the documents that promise something about the tests, `crates` the manifests.
+//! `behaviours` the documents that promise something about the tests,
+//! `architecture` the map, `program` the README's program, `crates` the manifests.
 
 mod allowed;
+mod architecture;
 mod behaviours;
 mod crates;
 mod ids;
+mod program;
 mod rust;
 mod source;
 mod text;
@@ -94,6 +97,10 @@ fn check(root: &Path, files: &[File]) -> Vec<Problem> {
     let mut problems =
         behaviours::check_behaviours(text_of(behaviours::BEHAVIOURS), &tests, differences);
     problems.extend(behaviours::check_differences(differences));
+    let map = text_of(architecture::ARCHITECTURE);
+    problems.extend(behaviours::check_guards(architecture::ARCHITECTURE, map, &tests));
+    problems.extend(architecture::check_map(map, &sources));
+    problems.extend(program::check(text_of(program::README), text_of(program::FACADE)));
     for source in &sources {
         problems.extend(rust::check(source));
         problems.extend(behaviours::check_citations(source, differences));
