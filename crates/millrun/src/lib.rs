@@ -7,25 +7,25 @@
 //! ```
 //! use millrun::streams::{open_connection, start_server};
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! millrun::run(async {
-//!     let server = start_server("127.0.0.1", 0, async |mut reader, writer| {
-//!         while let Ok(line) = reader.read_line().await {
-//!             if line.is_empty() || writer.write(line).is_err() || writer.drain().await.is_err() {
-//!                 break;
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     millrun::run(async {
+//!         let server = start_server("127.0.0.1", 0, async |mut reader, writer| {
+//!             while let Ok(line) = reader.read_line().await {
+//!                 if line.is_empty() || writer.write(line).is_err() || writer.drain().await.is_err() {
+//!                     break;
+//!                 }
 //!             }
-//!         }
-//!     })
-//!     .await?;
+//!         })
+//!         .await?;
 //!
-//!     let port = server.local_addrs()[0].port().unwrap_or(0);
-//!     let (mut reader, writer) = open_connection("127.0.0.1", port).await?;
-//!     writer.write(b"hello, mill\n")?;
-//!     writer.drain().await?;
-//!     assert_eq!(reader.read_line().await?, b"hello, mill\n");
-//!     Ok(())
-//! })?
-//! # }
+//!         let port = server.local_addrs()[0].port().unwrap_or(0);
+//!         let (mut reader, writer) = open_connection("127.0.0.1", port).await?;
+//!         writer.write(b"hello, mill\n")?;
+//!         writer.drain().await?;
+//!         assert_eq!(reader.read_line().await?, b"hello, mill\n");
+//!         Ok(())
+//!     })?
+//! }
 //! ```
 //!
 //! | feature | brings | default |
