@@ -91,6 +91,8 @@ impl StreamState {
     /// The end, told to all that wait: the read, those that wait for the close, the drains (ST-062).
     pub(crate) fn end(&self, ending: Ending) {
         self.flow.end(ending);
+        // The transport may be another protocol's now: from here on its reading is not ours to resume.
+        self.clear(Mark::PAUSED);
         self.wake_reader();
         self.closed.wake_all();
     }
@@ -162,9 +164,11 @@ impl StreamState {
         }
     }
 
-    /// Nobody reads and nobody writes: close, which flushes and has its deadline.
+    /// Nobody reads and nobody writes: close, which flushes and has its deadline. Not after the end, when the
+    /// transport may be another protocol's.
     pub(crate) fn end_if_forsaken(&self) {
-        if self.is(Mark::NO_READER) && self.is(Mark::NO_WRITER) {
+        let forsaken = self.is(Mark::NO_READER) && self.is(Mark::NO_WRITER);
+        if forsaken && self.flow.ending().is_none() {
             if let Some(transport) = self.transport() {
                 transport.close();
             }

@@ -415,6 +415,29 @@ fn dropping_the_ends() {
     drop(event_loop);
 }
 
+/// The transport is another protocol's: it may pause it, and closes it when it likes.
+#[test]
+fn the_ends_of_a_replaced_protocol_leave_its_transport_alone() {
+    for writer_first in [true, false] {
+        let Bench { event_loop, transport, mut read, write, .. } = Bench::new(2);
+        assert_eq!(transport.arrive(b"abcdef"), 2);
+        assert_eq!(transport.calls(), ["pause_reading"]);
+        let (other, _connecting) = StreamReaderProtocol::new(&event_loop.handle(), 2).unwrap();
+        transport.set_protocol(Box::new(other));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(read.poll_read(&mut UpTo(3), &mut cx).is_ready());
+        assert_eq!(read.lent(3), b"abc", "what came before");
+        if writer_first {
+            drop(write);
+            drop(read);
+        } else {
+            drop(read);
+            drop(write);
+        }
+        assert_eq!(transport.calls(), [""; 0], "{writer_first}");
+    }
+}
+
 #[test]
 fn a_write_that_pauses_is_known_before_the_protocol_is_told() {
     let bench = Bench::new(2);
