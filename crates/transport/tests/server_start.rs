@@ -143,9 +143,11 @@ fn a_listener_that_cannot_be_registered_closes_all() {
     });
 }
 
-/// A listener that no selector takes.
+/// A listener that no selector takes, and that may not know its address.
 #[derive(Debug)]
-struct Stranger;
+struct Stranger {
+    knows_itself: bool,
+}
 
 impl Source for Stranger {
     fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -163,15 +165,34 @@ impl Listener for Stranger {
     }
 
     fn local_addr(&self) -> io::Result<Address> {
-        Ok(Address::UnixUnnamed)
+        if self.knows_itself { Ok(Address::UnixUnnamed) } else { Err(io::ErrorKind::Other.into()) }
     }
+}
+
+#[test]
+fn sv_008_a_listener_without_an_address_closes_all() {
+    in_sim(|sim, handle| async move {
+        let known = sim.network().listen(&address(AT), &ListenOptions::default()).unwrap();
+        let held = Rc::new(());
+        let (protocol, keeps) = (Recorder::new(), held.clone());
+        let serve = Serve::listeners([known, Box::new(Stranger { knows_itself: false })]);
+        let factory = move || {
+            let _ = &keeps;
+            protocol.clone()
+        };
+        let error = serve.serve(&handle, factory).await.unwrap_err();
+        assert!(matches!(error, ServeError::Loop(_)), "{error:?}");
+        assert_eq!((sim.open_sockets(), sim.registrations()), (0, 0));
+        assert_eq!(Rc::strong_count(&held), 1, "the factory is kept");
+    });
 }
 
 #[test]
 fn a_start_that_fails_leaves_nothing_watched() {
     in_sim(|sim, handle| async move {
         let known = sim.network().listen(&address(AT), &ListenOptions::default()).unwrap();
-        let server = Serve::listeners([known, Box::new(Stranger)]).start_serving(false);
+        let server = Serve::listeners([known, Box::new(Stranger { knows_itself: true })])
+            .start_serving(false);
         let server = server.serve(&handle, Recorder::new).await.unwrap();
         assert_eq!(server.local_addrs(), [address(AT), Address::UnixUnnamed]);
         assert!(matches!(server.start_serving(), Err(ServingError::Loop(_))));

@@ -197,12 +197,13 @@ impl<T: Place> Serve<T> {
             let state = State::new(handle.clone(), listen.backlog, &options, factory)
                 .map_err(InvalidArgument::from)?;
             let listeners = place.open(&handle, &listen).await?;
+            // From here on a failure closes what has been added.
+            let server = Server::new(state.clone());
             for listener in listeners {
                 let address = listener.local_addr().map_err(ServeError::Loop)?;
                 let file = if clean_up { file_of(&*listener, &address) } else { None };
                 state.add(Listening::new(state.clone(), listener, address, file));
             }
-            let server = Server::new(state);
             if start {
                 server.start_serving().map_err(|error| ServeError::Loop(error.into()))?;
             }
