@@ -62,7 +62,7 @@ impl WriteBuffer {
     /// take a large one.
     pub fn gather(&mut self, mut data: &[u8], pool: &BlockPool) {
         if data.len() > LARGE_BLOCK {
-            return self.push(Bytes::copy_from_slice(data));
+            return self.push(Bytes::copy_from_slice(data), pool);
         }
         self.len += data.len();
         while !data.is_empty() {
@@ -74,13 +74,22 @@ impl WriteBuffer {
         }
     }
 
-    /// Keeps bytes behind what is there, without a copy.
-    pub fn push(&mut self, data: Bytes) {
+    /// Keeps bytes behind what is there, without a copy. The block that was gathered in before goes back
+    /// to the pool if it is mostly empty, and what is in it gets memory of its size.
+    pub fn push(&mut self, data: Bytes, pool: &BlockPool) {
         if data.is_empty() {
             return;
         }
         self.len += data.len();
-        self.retire_tail();
+        let mostly_empty = self.tail.as_ref().is_some_and(|block| {
+            let used = (self.end - self.start) as usize;
+            used <= block.len() / 2
+        });
+        if mostly_empty {
+            self.copy_tail(pool);
+        } else {
+            self.retire_tail();
+        }
         self.older().push_back(Chunk::Given(data));
     }
 
@@ -144,9 +153,7 @@ impl WriteBuffer {
             self.drop_tail(pool);
             (self.tail, self.end) = (Some(small), end);
         } else {
-            let exact = Bytes::copy_from_slice(left);
-            self.drop_tail(pool);
-            self.older().push_back(Chunk::Given(exact));
+            self.copy_tail(pool);
         }
     }
 
@@ -226,6 +233,14 @@ impl WriteBuffer {
             let chunk = Chunk::Gathered { block, start: self.start, end: self.end };
             (self.start, self.end) = (0, 0);
             self.older().push_back(chunk);
+        }
+    }
+
+    /// Retires the tail into memory of its exact size.
+    fn copy_tail(&mut self, pool: &BlockPool) {
+        if let Some(exact) = self.tail().map(Bytes::copy_from_slice) {
+            self.drop_tail(pool);
+            self.older().push_back(Chunk::Given(exact));
         }
     }
 

@@ -81,7 +81,7 @@ proptest! {
                 Step::Push(n) => {
                     let data = bytes(n, &mut next);
                     model.extend(&data);
-                    buffer.push(data.into());
+                    buffer.push(data.into(), &pool);
                 }
                 Step::Consume(n) => {
                     buffer.consume(n, &pool);
@@ -94,7 +94,7 @@ proptest! {
                     model.extend(data);
                     let data = bytes(pushed, &mut next);
                     model.extend(&data);
-                    newer.push(data.into());
+                    newer.push(data.into(), &pool);
                     buffer.append(newer);
                 }
                 Step::Shrink => buffer.shrink(&pool),
@@ -148,7 +148,7 @@ fn given_bytes_are_kept_without_a_copy() {
     let mut buffer = WriteBuffer::new();
     let data = Bytes::from(vec![1; 100_000]);
     let address = data.as_ptr();
-    buffer.push(data);
+    buffer.push(data, &pool);
     buffer.consume(10, &pool);
     assert_eq!(buffer.single().unwrap().as_ptr() as usize, address as usize + 10);
     buffer.consume(99_990, &pool);
@@ -167,4 +167,17 @@ fn what_waits_holds_memory_near_its_size() {
     assert_eq!(pool.counts(BlockSize::Large).kept, 1, "the large block went back");
     let counts = pool.counts(BlockSize::Small);
     assert_eq!(counts.made - counts.given, 1, "a small one holds the rest");
+}
+
+/// Invariant 6: what a buffer holds stays near what it counts, however small and large writes alternate.
+#[test]
+fn a_small_write_between_large_ones_keeps_no_block() {
+    let (pool, mut buffer) = (BlockPool::new(), WriteBuffer::new());
+    for _ in 0..100 {
+        buffer.gather(b"x", &pool);
+        buffer.push(Bytes::from_static(&[b'y'; 1024]), &pool);
+    }
+    let counts = pool.counts(BlockSize::Small);
+    assert_eq!(counts.made + counts.reused - counts.given, 0, "{counts:?}");
+    assert_eq!((buffer.len(), buffer.chunks().map(<[u8]>::len).sum()), (102_500, 102_500));
 }

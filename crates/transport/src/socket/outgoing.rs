@@ -47,7 +47,11 @@ impl Data<'_> {
         match self {
             Data::Owned(bytes) => {
                 let left = bytes.slice(sent.min(bytes.len())..);
-                if left.len() < COPIED { buffer.gather(&left, pool) } else { buffer.push(left) }
+                if left.len() < COPIED {
+                    buffer.gather(&left, pool)
+                } else {
+                    buffer.push(left, pool)
+                }
             }
             Data::Borrowed(pieces) => {
                 for piece in pieces {
