@@ -26,7 +26,7 @@ async fn tell_the_time(host: &str, after: Duration) -> Result<(), Failure> {
             let _ = writer.write(b"teatime\n");
         }
     };
-    std::mem::forget(start_server(host, 37, serve).await?); // serves as long as the loop lives
+    start_server(host, 37, serve).await?.detach(); // serves as long as the loop lives
     Ok(())
 }
 
