@@ -65,7 +65,7 @@ impl Core {
         }
         if let Some(watch) = present {
             watch.put(side, Some(added.clone()));
-            match watch.key.get().map(|key| self.set_interest(key, watch.interest())) {
+            match watch.key.get().map(|key| self.confirm_interest(key, watch.interest())) {
                 Some(Ok(())) => return Ok(()),
                 // The descriptor was closed behind its registration, and its number was given to another:
                 // the callbacks that were there are for the old one.

@@ -139,6 +139,16 @@ impl Core {
         match self.watches.borrow_mut().slot_mut(key) {
             None => return Err(unknown(key)),
             Some(slot) if slot.interest == interest => return Ok(()),
+            Some(_) => {}
+        }
+        self.confirm_interest(key, interest)
+    }
+
+    /// As [`set_interest`](Self::set_interest), and asks the selector even when nothing changes: a foreign
+    /// descriptor may have been closed, and its number given away, since it was registered.
+    pub(crate) fn confirm_interest(&self, key: Key, interest: Interest) -> io::Result<()> {
+        match self.watches.borrow_mut().slot_mut(key) {
+            None => return Err(unknown(key)),
             Some(slot) => slot.interest = interest,
         }
         let result = self.selector(|s| s.set_interest(key, interest));

@@ -174,14 +174,14 @@ impl MioSelector {
     fn set_foreign_interest(&mut self, key: Key, interest: Interest) -> io::Result<()> {
         let Some(entry) = self.table.get_mut(key) else { return Err(unknown(key)) };
         let fd = entry.fd;
-        let was = std::mem::replace(&mut entry.interest, interest);
+        entry.interest = interest;
         let link = match entry.link {
-            Link::Armed if was == interest => return Ok(()),
             Link::Armed | Link::Reported if interest.is_none() => {
                 self.foreign.remove(&fd);
                 self.withdraw(fd);
                 Ok(Link::Parked)
             }
+            // Also when nothing changes: the kernel alone knows whether the number is still that file's.
             Link::Armed | Link::Reported => self.arm(fd, key, interest).map(|()| Link::Armed),
             Link::Parked => self.admit_foreign(fd, key, interest),
             Link::Owned | Link::Lost if interest.is_none() => return Ok(()),
