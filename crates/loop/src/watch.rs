@@ -162,9 +162,12 @@ impl Core {
 
     pub(crate) fn unwatch(&self, key: Key, source: &dyn Source) -> io::Result<()> {
         let watcher = self.watches.borrow_mut().remove(key);
-        let known = watcher.is_some();
-        drop(watcher);
-        if known { self.selector(|s| s.deregister(key, source)) } else { Err(unknown(key)) }
+        if watcher.is_none() {
+            return Err(unknown(key));
+        }
+        let result = self.selector(|s| s.deregister(key, source));
+        drop(watcher); // a stranger's, who may panic: when it is out of the selector
+        result
     }
 
     fn selector<R>(
@@ -181,8 +184,12 @@ impl Core {
     pub(crate) fn run_event(&self, key: Key, readiness: Readiness) {
         let wanted = self.watches.borrow().wanted(key, readiness);
         let Some((watcher, readiness)) = wanted else { return };
-        let name = watcher.name();
-        if let Err(panic) = catch(|| watcher.on_ready(readiness)) {
+        let mut name = "";
+        let event = || {
+            name = watcher.name();
+            watcher.on_ready(readiness);
+        };
+        if let Err(panic) = catch(event) {
             self.report(
                 ErrorContext::new("exception in a watch").panic(panic).detail("watch", name),
             );

@@ -9,8 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
 use common::{Call, Log, Script, log_reports};
-use millrun_loop::{DescriptorInUse, EventLoop, Handle, LoopClosed, LoopHandle, Watch};
-use millrun_selector::{Interest, Key, Readiness, ReadyCell, Source};
+use millrun_loop::{DescriptorInUse, EventLoop, Handle, LoopClosed, LoopHandle, Watch, catch};
+use millrun_selector::{Foreign, Interest, Key, Readiness, ReadyCell, Source};
 
 /// A loop over a script, and a descriptor that only has to have a number.
 struct Bench {
@@ -358,4 +358,30 @@ mod real {
         assert_eq!((handle.metrics().watches, Rc::strong_count(&captured)), (0, 1));
         assert!(!handle.remove_reader(&file));
     }
+}
+
+/// A watch whose end is seen: it is dropped, and fails at that.
+struct Fragile(Rc<Script>);
+
+impl Watch for Fragile {
+    fn on_ready(self: Rc<Self>, _: Readiness) {}
+}
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        assert!(matches!(self.0.take_calls()[..], [.., Call::Deregister(_)]), "still registered");
+        panic!("a watch that fails when it is dropped");
+    }
+}
+
+/// Its drop is a stranger's code, which must find the registration gone, and must not keep it by a panic.
+#[test]
+fn a_watch_is_out_of_the_selector_before_it_is_dropped() {
+    let bench = Bench::new();
+    let source = Foreign::new(&*bench.fd);
+    let watch = Rc::new(Fragile(Rc::clone(&bench.script)));
+    let key = bench.handle.watch(&source, Interest::READ, watch).unwrap();
+    let panic = catch(|| bench.handle.unwatch(key, &source)).unwrap_err();
+    assert_eq!(panic.text(), "a watch that fails when it is dropped");
+    assert_eq!(bench.handle.metrics().watches, 0);
 }
