@@ -34,8 +34,12 @@ impl Core {
         let watchers = self.watches.borrow().watchers();
         for watcher in watchers {
             let _unit = self.enter_unit();
-            let name = watcher.name();
-            if let Err(panic) = catch(|| watcher.on_loop_close()) {
+            let mut name = "";
+            let end = || {
+                name = watcher.name();
+                watcher.on_loop_close();
+            };
+            if let Err(panic) = catch(end) {
                 self.report(
                     ErrorContext::new("exception in a watch, of a closing loop")
                         .panic(panic)

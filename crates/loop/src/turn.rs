@@ -223,8 +223,12 @@ impl Core {
             Entry::Task { index: ROOT, generation } => poll_root(generation),
             Entry::Task { index, generation } => self.run_task(index, generation),
             Entry::UnitEnd { work, .. } => {
-                let name = work.name();
-                if let Err(panic) = catch(|| work.unit_end()) {
+                let mut name = "";
+                let end = || {
+                    name = work.name();
+                    work.unit_end();
+                };
+                if let Err(panic) = catch(end) {
                     self.report(
                         ErrorContext::new(format!("exception in callback {name}")).panic(panic),
                     );
@@ -280,7 +284,7 @@ impl Description {
             Entry::Handle(callback) => Description::Placed(callback.name(), callback.location()),
             Entry::Io(key, readiness) => {
                 let wanted = core.watches.borrow().wanted(*key, *readiness);
-                Description::Named(wanted.map_or("a watch that is over", |(w, _)| w.name()))
+                Description::named(|| wanted.map_or("a watch that is over", |(w, _)| w.name()))
             }
             Entry::Task { index: ROOT, .. } => {
                 Description::Named("the future of run_until_complete")
@@ -291,9 +295,14 @@ impl Description {
                     None => Description::Named("a task that is over"),
                 }
             }
-            Entry::UnitEnd { work, .. } => Description::Named(work.name()),
+            Entry::UnitEnd { work, .. } => Description::named(|| work.name()),
             Entry::Remote(_) => Description::Named("a callback from another thread"),
         }
+    }
+
+    /// A name that a stranger gives, who may panic: the call itself will tell of that.
+    fn named(name: impl FnOnce() -> &'static str) -> Description {
+        Description::Named(catch(name).unwrap_or("a callback that has no name"))
     }
 }
 

@@ -57,8 +57,12 @@ impl Core {
         while !self.units.ends.borrow().is_empty() {
             let mut works = self.units.take();
             for work in works.drain(..) {
-                let name = work.name();
-                if let Err(panic) = catch(|| work.unit_end()) {
+                let mut name = "";
+                let end = || {
+                    name = work.name();
+                    work.unit_end();
+                };
+                if let Err(panic) = catch(end) {
                     self.report(
                         ErrorContext::new("exception at the end of a unit")
                             .panic(panic)

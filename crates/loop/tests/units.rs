@@ -201,3 +201,34 @@ fn spinning_looks_before_it_waits() {
     event_loop.turn(Some(Duration::from_secs(1))).unwrap();
     assert_eq!(script.take_timeouts(), [zero, Some(Duration::from_secs(1))]);
 }
+
+/// A unit's end that can't even say what it is.
+struct Nameless;
+
+impl UnitEnd for Nameless {
+    fn unit_end(self: Rc<Self>) {}
+
+    fn name(&self) -> &'static str {
+        panic!("no name")
+    }
+}
+
+/// As any other panic of a stranger's: reported, and the loop and its units are whole.
+#[test]
+fn a_name_that_panics_is_reported_like_the_work_itself() {
+    for measured in [false, true] {
+        let script = Script::new();
+        let mut event_loop = script.builder().measure(measured).build().unwrap();
+        let handle = event_loop.handle();
+        let (log, reports) = (Log::default(), log_reports(&handle));
+        handle.at_unit_end(Rc::new(Nameless));
+        let inner = handle.clone();
+        handle.call_soon(move || inner.at_unit_end(Rc::new(Nameless))).unwrap();
+        handle.call_soon(note(&log, "next")).unwrap();
+        event_loop.turn(None).unwrap();
+        assert_eq!(*log.borrow(), ["next"]);
+        assert!(!handle.in_unit());
+        let told = ["exception in callback |no name", "exception at the end of a unit|no name"];
+        assert_eq!(*reports.borrow(), told);
+    }
+}
