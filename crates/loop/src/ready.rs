@@ -10,7 +10,7 @@ use crate::callback::Scheduled;
 
 /// Room that an empty queue keeps, 96 KiB. A burst needs more for a moment; an idle loop should not
 /// hold it for ever.
-const ROOM_KEPT: usize = 4096;
+pub(crate) const ROOM_KEPT: usize = 4096;
 
 /// One thing to run. None of them but `Remote` costs an allocation to queue: the others exist already.
 pub(crate) enum Entry {

@@ -8,7 +8,7 @@ use millrun_selector::{Event, Time};
 
 use crate::debug::warn_slow;
 use crate::metrics::add;
-use crate::ready::Entry;
+use crate::ready::{Entry, ROOM_KEPT};
 use crate::state::{Core, Phase, Timed};
 use crate::task::ROOT;
 use crate::{ErrorContext, RunError, catch};
@@ -137,6 +137,7 @@ impl Core {
         for item in items.drain(..) {
             self.ready.push(item);
         }
+        items.shrink_to(ROOM_KEPT);
         self.items.set(items);
     }
 
@@ -312,5 +313,30 @@ impl fmt::Display for Description {
             Description::Placed(name, location) => write!(f, "{name} at {location}"),
             Description::Named(name) => f.write_str(name),
         }
+    }
+}
+
+#[cfg(all(test, feature = "os"))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::time::Duration;
+
+    use super::ROOM_KEPT;
+    use crate::EventLoop;
+
+    /// What other threads queued at once does not stay allocated.
+    #[test]
+    fn a_burst_from_other_threads_leaves_little_room_behind() {
+        let mut event_loop = EventLoop::new().unwrap();
+        let remote = event_loop.remote();
+        let burst = move || {
+            (0..20 * ROOM_KEPT).for_each(|_| remote.call_soon_threadsafe(|| ()).unwrap());
+        };
+        std::thread::spawn(burst).join().unwrap();
+        event_loop.turn(Some(Duration::ZERO)).unwrap();
+        assert_eq!(event_loop.handle().metrics().remote_items, 20 * ROOM_KEPT as u64);
+        let handle = event_loop.handle();
+        assert!(handle.core().items.take().capacity() <= ROOM_KEPT);
+        assert!(handle.core().ready.take().capacity() <= ROOM_KEPT);
     }
 }
