@@ -126,7 +126,10 @@ impl Core {
         watcher: Rc<dyn Watch>,
     ) -> io::Result<Key> {
         self.check_open()?;
-        self.check_process().map_err(io::Error::other)?;
+        if !self.running.get() {
+            // A run has checked it at its begin: an accepted connection need not ask the kernel again.
+            self.check_process().map_err(io::Error::other)?;
+        }
         let key = self.selector(|s| s.register(source, interest))?;
         let fd = source.fd().map_or(NO_FD, |fd| fd.as_raw_fd());
         let slot = Slot { watcher: Some(watcher), generation: key.generation, fd, interest };

@@ -112,8 +112,11 @@ impl Drop for Installed {
         }
         let forked = self.slot.owner.load(SeqCst) != std::process::id();
         self.slot.fd.store(FREE, SeqCst);
-        // After a fork this is the only thread; others that the count tells of are the parent's.
-        while !forked && self.slot.running.load(SeqCst) != 0 {
+        if forked {
+            // This is the only thread; others that the count tells of were the parent's and never end here.
+            self.slot.running.store(0, SeqCst);
+        }
+        while self.slot.running.load(SeqCst) != 0 {
             std::thread::yield_now();
         }
     }
@@ -196,4 +199,29 @@ unsafe fn errno_location() -> *mut c_int {
     use libc::__error as location;
     // SAFETY: no preconditions; async-signal-safe, since errno itself must be.
     unsafe { location() }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::rc::Rc;
+    use std::sync::atomic::Ordering::SeqCst;
+
+    use super::Installed;
+
+    /// As if this process were a child that was forked while another thread was in the handler: that thread
+    /// is not here, so nobody may wait for it, now or when the signal is used anew.
+    #[test]
+    fn a_child_process_does_not_wait_for_threads_of_its_parent() {
+        let wake = Rc::new(UnixStream::pair().unwrap().0.into());
+        let inherited = Installed::new(libc::SIGTTIN, &wake).unwrap();
+        inherited.slot.owner.store(std::process::id() ^ 1, SeqCst);
+        inherited.slot.running.store(1, SeqCst);
+        drop(inherited);
+        let own = Installed::new(libc::SIGTTIN, &wake).unwrap();
+        let waited_for = own.slot.running.swap(0, SeqCst);
+        drop(own);
+        assert_eq!(waited_for, 0);
+    }
 }
