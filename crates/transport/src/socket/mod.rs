@@ -35,7 +35,7 @@ use std::net::{SocketAddr, SocketAddrV4};
 use std::os::fd::AsRawFd;
 use std::rc::{Rc, Weak};
 
-use millrun_loop::{LoopHandle, Watch};
+use millrun_loop::{ErrorContext, LoopHandle, Watch, catch};
 use millrun_selector::{Address, Interest, Key, Readiness, Socket};
 
 pub use family::{CLOSE_TIMEOUT, ConnectionOwner, TransportFamily, TransportOptions};
@@ -123,16 +123,26 @@ impl SocketTransport {
             flags,
         });
         // Registered from the start, and silent: so a loop that closes finds it.
-        let key = transport.handle().watch(&socket, Interest::NONE, transport.clone())?;
+        let watched = transport.handle().watch(&socket, Interest::NONE, transport.clone());
+        let key = watched.map_err(|error| transport.unmade(error))?;
         transport.key.set(key);
         transport.socket.set(Some(socket));
         if let Err(closed) = transport.handle().call_soon_owed(transport.clone()) {
             if let Some(socket) = transport.socket.take() {
                 let _ = transport.handle().unwatch(key, &socket);
             }
-            return Err(closed.into());
+            return Err(transport.unmade(closed.into()));
         }
         Ok(transport)
+    }
+
+    /// It can't be made, for this reason: the protocol goes, and its drop is a stranger's code.
+    fn unmade(&self, error: io::Error) -> io::Error {
+        let protocol = self.slot.take();
+        if let Err(panic) = catch(move || drop(protocol)) {
+            self.report(ErrorContext::new("dropping a protocol failed").panic(panic));
+        }
+        error
     }
 
     /// The turn of `connection_made` has come.
