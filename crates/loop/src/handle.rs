@@ -329,13 +329,14 @@ impl LoopHandle {
         self.0.report(context);
     }
 
-    /// Sets what [`report`](LoopHandle::report) calls; `None` restores the default one, which logs (L-101).
+    /// Sets what [`report`](LoopHandle::report) calls; `None` restores the default one, which logs (L-101). A closed
+    /// loop drops it, and has the default one: it may hold a handle of the loop, and nobody would break that circle.
     #[expect(
         clippy::type_complexity,
         reason = "a name for it would hide what a caller has to write"
     )]
     pub fn set_exception_handler(&self, handler: Option<Rc<dyn Fn(&LoopHandle, &ErrorContext)>>) {
-        self.0.handler.set(handler);
+        self.0.handler.set(handler.filter(|_| !self.is_closed()));
     }
 
     /// Debug mode: slow callbacks and futures that were never awaited are logged as warnings. Costs two looks at

@@ -230,3 +230,14 @@ fn a_closed_loop_drops_its_handler_and_still_reports() {
     let ((), told) = record(|| handle.report(ErrorContext::new("late")));
     assert_eq!(told, ["ERROR late"]);
 }
+
+/// A handler may hold a handle of its loop; on a closed loop nobody would break that circle.
+#[test]
+fn l_101_a_closed_loop_keeps_no_handler() {
+    let mut event_loop = sim_loop();
+    let (handle, kept) = (event_loop.handle(), Rc::new(()));
+    event_loop.close();
+    let held = (handle.clone(), Rc::clone(&kept));
+    handle.set_exception_handler(Some(Rc::new(move |_, _| panic!("called with {held:?}"))));
+    assert_eq!(Rc::strong_count(&kept), 1);
+}
