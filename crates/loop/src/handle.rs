@@ -336,7 +336,11 @@ impl LoopHandle {
         reason = "a name for it would hide what a caller has to write"
     )]
     pub fn set_exception_handler(&self, handler: Option<Rc<dyn Fn(&LoopHandle, &ErrorContext)>>) {
-        self.0.handler.set(handler.filter(|_| !self.is_closed()));
+        if self.is_closed() {
+            self.0.drop_reported("an exception handler of a closed loop", handler);
+        } else {
+            self.0.handler.set(handler);
+        }
     }
 
     /// Debug mode: slow callbacks and futures that were never awaited are logged as warnings. Costs two looks at

@@ -157,7 +157,8 @@ impl Drop for BadDrop {
 
 #[test]
 fn a_handler_whose_drop_panics_hurts_nobody() {
-    let handle = sim_loop().handle();
+    let event_loop = sim_loop();
+    let handle = event_loop.handle();
     let bad = BadDrop;
     handle.set_exception_handler(Some(Rc::new(
         move |event_loop: &LoopHandle, _: &ErrorContext| {
