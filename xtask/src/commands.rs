@@ -10,7 +10,7 @@ const LONGEST_STEP: Duration = Duration::from_secs(20 * 60);
 /// The workspace's root: cargo tells where this package is, which is one below.
 pub(crate) fn root() -> PathBuf {
     match std::env::var_os("CARGO_MANIFEST_DIR") {
-        Some(package) => PathBuf::from(package).join(".."),
+        Some(package) => Path::new(&package).parent().map_or_else(PathBuf::new, Path::to_owned),
         None => PathBuf::from("."),
     }
 }

@@ -4,7 +4,8 @@
 //! name. **It refuses to know** anything itself: no logic lives here. Each layer is a crate of its own
 //! that can be depended on alone.
 //!
-//! ```
+#![cfg_attr(all(feature = "streams", feature = "os"), doc = "```")]
+#![cfg_attr(not(all(feature = "streams", feature = "os")), doc = "```ignore")]
 //! use millrun::streams::{open_connection, start_server};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -7,17 +7,24 @@ pub(super) const FACADE: &str = "crates/millrun/src/lib.rs";
 
 /// Both programs, line by line.
 pub(super) fn check(readme: &str, facade: &str) -> Vec<Problem> {
-    let docs: String = facade
-        .lines()
-        .map_while(|line| line.strip_prefix("//!"))
-        .map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line)))
-        .collect();
+    let docs: String =
+        facade.lines().map_while(doc_line).flatten().map(|line| format!("{line}\n")).collect();
     let shown = first_block(readme, "```rust");
     let run = first_block(&docs, "```");
     if shown.is_some() && shown == run {
         return Vec::new();
     }
     vec![Problem::new(README, 1, format!("its program is not the first example of {FACADE}"))]
+}
+
+/// None after the crate's documentation; nothing for a line that is there only when a feature is off.
+fn doc_line(line: &str) -> Option<Option<&str>> {
+    if let Some(text) = line.strip_prefix("//!") {
+        return Some(Some(text.strip_prefix(' ').unwrap_or(text)));
+    }
+    let (condition, text) = line.strip_prefix("#![cfg_attr(")?.split_once("doc = \"")?;
+    let wanted = !condition.starts_with("not(");
+    Some(wanted.then(|| text.trim_end_matches("\")]")))
 }
 
 /// What stands between the first line that is `fence` and the next closing one.
@@ -39,6 +46,12 @@ mod tests {
         let facade =
             "//! x\n//!\n//! ```\n//! fn a() {\n//!\n//!     b();\n//! }\n//! ```\nmod x;\n";
         assert!(check(SHOWN, facade).is_empty());
+        let conditional = facade.replacen(
+            "//! ```\n",
+            "#![cfg_attr(a, doc = \"```\")]\n#![cfg_attr(not(a), doc = \"```ignore\")]\n",
+            1,
+        );
+        assert!(check(SHOWN, &conditional).is_empty());
     }
 
     #[test]
