@@ -104,11 +104,13 @@ impl<T> Future for Receiver<T> {
         if let Some(result) = self.try_recv() {
             return Poll::Ready(result);
         }
-        let waker = match self.0.waker.take() {
-            Some(waker) if waker.will_wake(context.waker()) => waker,
-            _ => context.waker().clone(),
-        };
-        self.0.waker.set(Some(waker));
+        match self.0.waker.take() {
+            Some(waker) if waker.will_wake(context.waker()) => self.0.waker.set(Some(waker)),
+            old => {
+                self.0.waker.set(Some(context.waker().clone()));
+                drop(old); // a stranger's, which may send: it finds the new one
+            }
+        }
         Poll::Pending
     }
 }

@@ -1,6 +1,7 @@
 //! A one-shot channel gives its value once, whatever is dropped when.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -101,4 +102,30 @@ fn nothing_is_leaked() {
     assert_eq!(Arc::strong_count(&count), 1, "the waker outlived who waited");
     drop(sender);
     assert_eq!(count.wakes(), 0);
+}
+
+/// The waker of an earlier poll may send when it is dropped: the new one must hear of it.
+#[test]
+fn a_value_sent_by_the_drop_of_the_waker_before_wakes_the_new_one() {
+    thread_local! {
+        static SENDER: RefCell<Option<Sender<u8>>> = const { RefCell::new(None) };
+    }
+    struct SendsOnDrop;
+    impl Wake for SendsOnDrop {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for SendsOnDrop {
+        fn drop(&mut self) {
+            SENDER.take().unwrap().send(7).unwrap();
+        }
+    }
+    let (sender, mut receiver) = channel();
+    SENDER.set(Some(sender));
+    let first = Waker::from(Arc::new(SendsOnDrop));
+    assert!(poll(&mut receiver, &first).is_pending());
+    drop(first);
+    let (count, second) = counted();
+    assert!(poll(&mut receiver, &second).is_pending());
+    assert_eq!(count.wakes(), 1);
+    assert_eq!(poll(&mut receiver, &second), Poll::Ready(Ok(7)));
 }
