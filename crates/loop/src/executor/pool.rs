@@ -80,6 +80,7 @@ impl Executor for ThreadPool {
             drop(state); // `work` is dropped after the lock: it is a stranger's
             return Err(JobError::Shutdown);
         }
+        let mut fewer = None;
         if state.queue.len() >= state.idle && state.threads < self.most {
             let shared = Arc::clone(&self.shared);
             let name = format!("millrun-{}", state.started + 1);
@@ -92,12 +93,16 @@ impl Executor for ThreadPool {
                     drop(state);
                     return Err(JobError::NoThread(error));
                 }
-                Err(error) => tracing::debug!(%error, "a pool thread could not be started"),
+                Err(error) => fewer = Some(error),
             }
         }
         state.queue.push_back(work);
         drop(state);
         self.shared.work.notify_one();
+        if let Some(error) = fewer {
+            // A subscriber is a stranger, who may use the pool: without the lock.
+            tracing::debug!(%error, "a pool thread could not be started");
+        }
         Ok(())
     }
 
