@@ -120,3 +120,17 @@ fn t_017_an_abort_ends_a_linger() {
     world.pass(Duration::from_secs(5));
     assert!(c.log.is_empty());
 }
+
+/// Invariant 10: nobody lingers on a loop that closes, also if the turn of `connection_lost` comes only then.
+#[test]
+fn a_loop_that_closes_does_not_begin_a_linger() {
+    let mut world = World::new();
+    let c = world.connect();
+    c.transport.write(b"413");
+    c.transport.flush();
+    c.peer.send("much more");
+    c.transport.close();
+    world.event_loop.close();
+    assert_eq!(c.log.take(), ["lost"]);
+    assert!(!c.peer.is_open());
+}

@@ -215,3 +215,15 @@ fn a_unix_server_of_a_simulation_touches_no_file() {
         std::fs::remove_file(path).expect("the real socket file is still there");
     });
 }
+
+/// Nobody can start it any more, and no loop would close it.
+#[test]
+fn a_detached_server_that_was_never_started_is_closed_with_its_last_handle() {
+    in_sim(|sim, handle| async move {
+        let server = Serve::address(address(AT)).start_serving(false);
+        let server = server.serve(&handle, Recorder::new).await.unwrap();
+        server.detach();
+        drop(server);
+        assert_eq!(sim.open_sockets(), 0);
+    });
+}

@@ -44,7 +44,8 @@ struct Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        if !self.detached.get() {
+        // One that does not serve would never be heard of again: no handle starts it, no loop closes it.
+        if !self.detached.get() || self.state.stage() != Stage::Serving {
             self.state.close();
         }
     }
@@ -135,7 +136,8 @@ impl Server {
         Ok(())
     }
 
-    /// Lets the server serve until it is closed or the loop is: dropping the handles closes it no more.
+    /// Lets the server serve until it is closed or the loop is: dropping the handles closes it no more, if
+    /// it was started.
     pub fn detach(&self) {
         self.0.detached.set(true);
     }
