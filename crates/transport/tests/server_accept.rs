@@ -213,3 +213,32 @@ fn a_connection_that_cannot_be_registered_is_closed_and_reported() {
         assert_eq!(read(&*client).unwrap(), b"");
     });
 }
+
+/// A protocol whose drop panics.
+struct Bomb;
+
+impl millrun_transport::Protocol for Bomb {
+    fn data_received(&mut self, _data: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("the drop is a bomb");
+    }
+}
+
+/// SV-016, SV-018: the protocol is dropped because its connection can't be registered.
+#[test]
+fn sv_016_a_connection_that_cannot_be_made_is_not_counted_whatever_its_protocol_does() {
+    in_sim(|sim, handle| async move {
+        let reported = reports(&handle);
+        let server = Serve::address(address(AT)).serve(&handle, || Bomb).await.unwrap();
+        sim.fail_next(Call::Register, Failure::EMFILE);
+        let _client = connect(&sim, AT);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(server.connections(), 0);
+        assert_eq!(reported.count("error on transport creation"), 1, "{:?}", reported.all());
+    });
+}

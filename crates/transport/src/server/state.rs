@@ -124,7 +124,9 @@ impl State {
         protocol: Box<dyn Protocol>,
     ) -> io::Result<()> {
         let number = self.clients.reserve().ok_or(io::ErrorKind::OutOfMemory)?;
-        let made = self.family.transport(socket, protocol, Some(peer), number);
+        // If it can't be made, the protocol is dropped in there: a stranger's code.
+        let made = catch(|| self.family.transport(socket, protocol, Some(peer), number))
+            .unwrap_or_else(|panic| Err(io::Error::other(panic)));
         match made {
             Ok(transport) => {
                 self.clients.seat(number, &transport);
