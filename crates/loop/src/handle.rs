@@ -238,6 +238,7 @@ impl LoopHandle {
 impl LoopHandle {
     /// Leaves work for the end of the running unit: the outermost callback, event or poll. Outside any, it is
     /// queued for the next round. No allocation in steady state. A closed loop drops it.
+    #[inline]
     pub fn at_unit_end(&self, work: Rc<dyn UnitEnd>) {
         self.0.at_unit_end(work);
     }

@@ -50,6 +50,13 @@ impl ReadyQueue {
         self.queued.borrow().len()
     }
 
+    /// Takes the entry out, if there is exactly one.
+    #[inline]
+    pub(crate) fn take_only(&self) -> Option<Entry> {
+        let mut queued = self.queued.borrow_mut();
+        if queued.len() == 1 { queued.pop() } else { None }
+    }
+
     /// Takes all that are queued; give the vector back by [`give_back`](Self::give_back).
     pub(crate) fn take(&self) -> Vec<Entry> {
         self.queued.replace(self.spare.take())
@@ -58,7 +65,9 @@ impl ReadyQueue {
     /// Takes an emptied vector back, for its memory.
     pub(crate) fn give_back(&self, mut batch: Vec<Entry>) {
         batch.clear();
-        batch.shrink_to(ROOM_KEPT);
+        if batch.capacity() > ROOM_KEPT {
+            batch.shrink_to(ROOM_KEPT);
+        }
         self.spare.set(batch);
     }
 

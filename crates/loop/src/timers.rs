@@ -149,7 +149,8 @@ impl<T> TimerQueue<T> {
 
     /// The soonest deadline. May sort some of what was armed since it was last asked.
     pub fn next_deadline(&mut self) -> Option<Time> {
-        self.first().map(|(entry, _)| entry.when)
+        // Asked before each wait, mostly of an empty queue.
+        if self.is_empty() { None } else { self.first().map(|(entry, _)| entry.when) }
     }
 
     /// Takes out the soonest timer, if its deadline is `now` or before. Call it until it gives `None`.

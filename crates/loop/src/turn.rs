@@ -41,9 +41,10 @@ impl Core {
         let mut events = self.events.take();
         let selected = self.select(self.timeout(max_wait), &mut events);
         self.queue_remote();
-        for Event { key, readiness } in events.drain(..) {
+        for &Event { key, readiness } in &events {
             self.ready.push(Entry::Io(key, readiness));
         }
+        events.clear();
         self.events.set(events);
         selected?;
         let now = self.queue_timers();
@@ -84,9 +85,13 @@ impl Core {
 
     /// Waits, busily for as long as `spin` says, then asleep.
     fn wait(&self, timeout: Option<Duration>, out: &mut Vec<Event>) -> Result<(), RunError> {
-        let timeout = match self.spin(timeout, out)? {
-            Spun::Found => return Ok(()),
-            Spun::Left(timeout) => timeout,
+        let timeout = if self.spin.get().is_zero() {
+            timeout
+        } else {
+            match self.spin(timeout, out)? {
+                Spun::Found => return Ok(()),
+                Spun::Left(timeout) => timeout,
+            }
         };
         let remote = &self.remote.0;
         let timeout = match remote.fall_asleep() {
@@ -128,9 +133,13 @@ impl Core {
     }
 
     fn queue_remote(&self) {
-        if !self.remote.0.is_pending() {
-            return;
+        if self.remote.0.is_pending() {
+            self.take_remote();
         }
+    }
+
+    #[cold]
+    fn take_remote(&self) {
         let mut items = self.items.take();
         self.remote.0.take(&mut items);
         add(&self.counts.remote_items, items.len());
@@ -189,17 +198,33 @@ impl Core {
 
     /// Runs exactly what is queued now (L-002).
     pub(crate) fn run_round(&self, poll_root: PollRoot<'_>) {
+        if let Some(only) = self.ready.take_only() {
+            add(&self.counts.rounds, 1);
+            add(&self.counts.callbacks, 1);
+            return self.run_only(only, poll_root);
+        }
         let mut batch = self.ready.take();
         add(&self.counts.rounds, 1);
         add(&self.counts.callbacks, batch.len());
         for entry in batch.drain(..) {
-            if self.is_measured() {
-                self.run_measured(entry, poll_root);
-            } else {
-                self.run_entry(entry, poll_root);
-            }
+            self.run_one(entry, poll_root);
         }
         self.ready.give_back(batch);
+    }
+
+    /// A round of one, as most are when there is little to do: the queue stays where it is.
+    #[inline(never)]
+    fn run_only(&self, entry: Entry, poll_root: PollRoot<'_>) {
+        self.run_one(entry, poll_root);
+    }
+
+    #[inline(always)]
+    fn run_one(&self, entry: Entry, poll_root: PollRoot<'_>) {
+        if self.is_measured() {
+            self.run_measured(entry, poll_root);
+        } else {
+            self.run_entry(entry, poll_root);
+        }
     }
 
     /// Runs one entry as a unit. Inlined, so that the entry is not moved once more.

@@ -3,6 +3,7 @@
 //! neither needs a timer or a turn of its own.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::state::Core;
@@ -24,9 +25,7 @@ pub trait UnitEnd {
 #[derive(Default)]
 pub(crate) struct Units {
     depth: Cell<u32>,
-    ends: RefCell<Vec<Rc<dyn UnitEnd>>>,
-    /// The emptied vector, for its memory.
-    spare: Cell<Vec<Rc<dyn UnitEnd>>>,
+    ends: RefCell<VecDeque<Rc<dyn UnitEnd>>>,
 }
 
 impl Units {
@@ -35,11 +34,11 @@ impl Units {
     }
 
     pub(crate) fn leave_work(&self, work: Rc<dyn UnitEnd>) {
-        self.ends.borrow_mut().push(work);
+        self.ends.borrow_mut().push_back(work);
     }
 
-    fn take(&self) -> Vec<Rc<dyn UnitEnd>> {
-        self.ends.replace(self.spare.take())
+    fn next(&self) -> Option<Rc<dyn UnitEnd>> {
+        self.ends.borrow_mut().pop_front()
     }
 }
 
@@ -53,24 +52,22 @@ impl Core {
     }
 
     /// Runs what was left, in the order in which it was, until there is no more.
+    #[inline(never)]
     fn end_unit(&self) {
-        while !self.units.ends.borrow().is_empty() {
-            let mut works = self.units.take();
-            for work in works.drain(..) {
-                let mut name = "";
-                let end = || {
-                    name = work.name();
-                    work.unit_end();
-                };
-                if let Err(panic) = catch(end) {
-                    self.report(
-                        ErrorContext::new("exception at the end of a unit")
-                            .panic(panic)
-                            .detail("work", name),
-                    );
-                }
+        // One by one, for mostly there is one: taking the whole queue out would cost more than running it.
+        while let Some(work) = self.units.next() {
+            let mut name = "";
+            let end = || {
+                name = work.name();
+                work.unit_end();
+            };
+            if let Err(panic) = catch(end) {
+                self.report(
+                    ErrorContext::new("exception at the end of a unit")
+                        .panic(panic)
+                        .detail("work", name),
+                );
             }
-            self.units.spare.set(works);
         }
     }
 }
