@@ -1,6 +1,6 @@
 //! What a connection's reader, writer and protocol share: one small allocation.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::io;
 use std::rc::Rc;
@@ -16,8 +16,8 @@ use crate::{Ending, FlowControl, Waiters};
 /// [`WriteEnd`](crate::WriteEnd). Nothing is borrowed across a call to a transport or a waker.
 pub(crate) struct StreamState {
     handle: LoopHandle,
-    /// Taken out while it is used, by [`with_intake`](StreamState::with_intake).
-    intake: Cell<Intake>,
+    /// Borrowed by [`with_intake`](StreamState::with_intake) alone.
+    intake: RefCell<Intake>,
     /// The task that reads. Kept when it was woken, so that the next wait needs no clone; the mark `WAITING`
     /// says whether it counts.
     reader: Cell<Option<Waker>>,
@@ -53,7 +53,7 @@ impl StreamState {
     pub(crate) fn new(handle: &LoopHandle, limit: usize) -> Result<Rc<StreamState>, InvalidLimit> {
         Ok(Rc::new(StreamState {
             handle: handle.clone(),
-            intake: Cell::new(Intake::new(limit)?),
+            intake: RefCell::new(Intake::new(limit)?),
             reader: Cell::new(None),
             transport: OnceCell::new(),
             flow: FlowControl::new(),
@@ -64,10 +64,7 @@ impl StreamState {
     /// Only for code that calls neither a transport nor a waker.
     #[inline]
     pub(crate) fn with_intake<R>(&self, f: impl FnOnce(&mut Intake, &BlockPool) -> R) -> R {
-        let mut intake = self.intake.replace(Intake::absent());
-        let result = f(&mut intake, self.handle.blocks());
-        self.intake.set(intake);
-        result
+        f(&mut self.intake.borrow_mut(), self.handle.blocks())
     }
 
     /// The transport, once there is one: a second is a mistake of the first (ST-044) and is refused.

@@ -43,11 +43,6 @@ impl Intake {
         }
     }
 
-    /// What stands where an intake was taken out: no room for anything.
-    pub(crate) fn absent() -> Intake {
-        Intake { chunk: Chunk::default(), want: 0, held: 0, limit: 0, busy: false }
-    }
-
     /// Takes the chunk out for a receive into its tail: at most so many bytes. `None` = no room.
     ///
     /// Give it back with [`landed`](Intake::landed), used or not.
