@@ -15,7 +15,7 @@ use crate::{CloseOutcome, Flow, InvalidLimits, Protocol, Transport, Watermarks};
 
 impl Transport for SocketTransport {
     fn write(&self, data: &[u8]) -> Flow {
-        self.write_data(Data::Borrowed(&[data]))
+        self.write_data(Data::One(data))
     }
 
     fn write_bytes(&self, data: Bytes) -> Flow {
@@ -23,7 +23,7 @@ impl Transport for SocketTransport {
     }
 
     fn writelines(&self, pieces: &[&[u8]]) -> Flow {
-        self.write_data(Data::Borrowed(pieces))
+        self.write_data(Data::Pieces(pieces))
     }
 
     fn write_eof(&self) {

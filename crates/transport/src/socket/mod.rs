@@ -28,7 +28,7 @@ mod read;
 mod settle;
 mod write;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
@@ -59,8 +59,8 @@ pub struct SocketTransport {
     /// Taken out for each call of it; gone for good when the connection is over.
     socket: Cell<Option<Box<dyn Socket>>>,
     slot: ProtocolSlot,
-    /// Taken out while it is being sent.
-    buffer: Cell<WriteBuffer>,
+    /// Taken out while it is being sent; otherwise borrowed by leaf code alone.
+    buffer: RefCell<WriteBuffer>,
     rare: Cell<Option<Box<Rare>>>,
     key: Cell<Key>,
     peer: Peer,
@@ -113,7 +113,7 @@ impl SocketTransport {
             common,
             socket: Cell::new(None),
             slot: ProtocolSlot::new(protocol),
-            buffer: Cell::new(WriteBuffer::new()),
+            buffer: RefCell::new(WriteBuffer::new()),
             rare: Cell::new(rare),
             key: Cell::new(Key { index: 0, generation: 0 }),
             peer,
@@ -175,7 +175,8 @@ impl SocketTransport {
     /// Calls the socket. `None` when it is gone, or on the stack (a socket of a stranger's that called
     /// back): then the kernel can't be asked now.
     fn socket<R>(&self, f: impl FnOnce(&dyn Socket) -> R) -> Option<R> {
-        let lent = Lent { socket: self.socket.take(), home: &self.socket };
+        let socket = self.socket.take()?;
+        let lent = Lent { socket: Some(socket), home: &self.socket };
         lent.socket.as_deref().map(f)
     }
 
@@ -227,10 +228,10 @@ struct Lent<'a> {
 }
 
 impl Drop for Lent<'_> {
+    #[inline]
     fn drop(&mut self) {
-        if self.socket.is_some() {
-            self.home.set(self.socket.take());
-        }
+        // Whoever took it out puts it back, so there is nothing to drop there.
+        std::mem::forget(self.home.replace(self.socket.take()));
     }
 }
 

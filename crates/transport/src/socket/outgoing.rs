@@ -20,7 +20,9 @@ const COPIED: usize = 1024;
 /// The bytes of one write.
 pub(super) enum Data<'a> {
     /// The caller's: copied if they can't leave now.
-    Borrowed(&'a [&'a [u8]]),
+    One(&'a [u8]),
+    /// The same, in pieces.
+    Pieces(&'a [&'a [u8]]),
     /// Ours: kept as they are.
     Owned(Bytes),
 }
@@ -28,7 +30,8 @@ pub(super) enum Data<'a> {
 impl Data<'_> {
     pub(super) fn len(&self) -> usize {
         match self {
-            Data::Borrowed(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
+            Data::One(piece) => piece.len(),
+            Data::Pieces(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
             Data::Owned(bytes) => bytes.len(),
         }
     }
@@ -37,8 +40,9 @@ impl Data<'_> {
     #[inline]
     pub(super) fn gather(&self, buffer: &mut WriteBuffer, pool: &BlockPool) {
         match self {
+            Data::One(piece) => buffer.gather(piece, pool),
             Data::Owned(bytes) => buffer.gather(bytes, pool),
-            Data::Borrowed(pieces) => pieces.iter().for_each(|piece| buffer.gather(piece, pool)),
+            Data::Pieces(pieces) => pieces.iter().for_each(|piece| buffer.gather(piece, pool)),
         }
     }
 
@@ -53,7 +57,8 @@ impl Data<'_> {
                     buffer.push(left, pool)
                 }
             }
-            Data::Borrowed(pieces) => {
+            Data::One(piece) => buffer.gather(&piece[sent.min(piece.len())..], pool),
+            Data::Pieces(pieces) => {
                 for piece in pieces {
                     let skipped = sent.min(piece.len());
                     sent -= skipped;
@@ -70,7 +75,9 @@ impl Data<'_> {
         socket: &dyn Socket,
     ) -> io::Result<usize> {
         match self {
-            Data::Borrowed(pieces) => send(buffer, pieces, socket),
+            Data::One([]) => send(buffer, &[], socket),
+            Data::One(piece) => send(buffer, &[piece], socket),
+            Data::Pieces(pieces) => send(buffer, pieces, socket),
             Data::Owned(bytes) => send(buffer, &[bytes], socket),
         }
     }
@@ -104,8 +111,19 @@ fn send_pieces<'a>(
     socket.try_write_vectored(&slices[..filled])
 }
 
-/// The buffer, while it is out of its place: to be changed, or sent. What a stranger's socket caused to be
-/// written meanwhile comes behind.
+impl SocketTransport {
+    /// Changes the buffer where it is. `f` must be leaf code: the buffer is borrowed meanwhile.
+    #[inline]
+    pub(super) fn with_buffer<R>(&self, f: impl FnOnce(&mut WriteBuffer, &BlockPool) -> R) -> R {
+        let mut buffer = self.buffer.borrow_mut();
+        let value = f(&mut buffer, self.handle().blocks());
+        self.flags.put(UNSENT, !buffer.is_empty());
+        value
+    }
+}
+
+/// The buffer, while it is out of its place to be sent. What a stranger's socket caused to be written meanwhile
+/// comes behind.
 pub(super) struct Outgoing<'a> {
     pub(super) buffer: WriteBuffer,
     home: &'a SocketTransport,
@@ -121,15 +139,13 @@ impl<'a> Outgoing<'a> {
 impl Drop for Outgoing<'_> {
     #[inline]
     fn drop(&mut self) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let newer = self.home.buffer.take();
-        if newer.is_empty() {
-            // An empty buffer owns nothing: there is nothing to drop.
-            std::mem::forget(newer);
-        } else {
-            buffer.append(newer);
+        let mut newer = self.home.buffer.borrow_mut();
+        // Mostly all of it has left, and what stands in its place is as good.
+        if !self.buffer.is_empty() {
+            let mut buffer = std::mem::take(&mut self.buffer);
+            buffer.append(std::mem::take(&mut *newer));
+            *newer = buffer;
         }
-        self.home.flags.put(UNSENT, !buffer.is_empty());
-        std::mem::forget(self.home.buffer.replace(buffer));
+        self.home.flags.put(UNSENT, !newer.is_empty());
     }
 }

@@ -36,9 +36,9 @@ pub(super) struct Rare {
 impl SocketTransport {
     /// Looks at the rare part, if there is one. `f` must be leaf code: the part is on the stack meanwhile.
     pub(super) fn peek<R>(&self, f: impl FnOnce(&mut Rare) -> Option<R>) -> Option<R> {
-        let mut rare = self.rare.take();
-        let value = rare.as_deref_mut().and_then(f);
-        self.rare.set(rare);
+        let mut rare = self.rare.take()?;
+        let value = f(&mut rare);
+        self.rare.set(Some(rare));
         value
     }
 

@@ -97,16 +97,17 @@ impl SocketTransport {
         let mut lent = LentBlock::take(self.handle().blocks(), size);
         let block = lent.bytes();
         let room = most.min(block.len());
-        let read = self.try_read(&mut block[..room]);
-        let n = *read.as_ref().unwrap_or(&0);
-        if n == 0 {
-            return conclude(read, Ok(()), "");
-        }
+        let n = match self.try_read(&mut block[..room]) {
+            Ok(n) if n > 0 => n,
+            nothing => return conclude(nothing, Ok(()), ""),
+        };
         // A full small block earns a large one, until less than that comes.
         self.flags.put(FILLED, n >= SMALL_BLOCK);
         *callback = "data_received";
-        let taken = protocol.data_received(&block[..n]);
-        conclude(read, taken, "data_received() failed")
+        match protocol.data_received(&block[..n]) {
+            Ok(()) => Received::Bytes(n),
+            Err(error) => Received::Failed("data_received() failed", error),
+        }
     }
 
     fn try_read(&self, memory: &mut [u8]) -> io::Result<usize> {

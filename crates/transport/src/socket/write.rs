@@ -11,6 +11,7 @@ use std::io::ErrorKind;
 use super::SocketTransport;
 use super::flags::{BLOCKED, GATHERS, SENT, UNSENT};
 use super::outgoing::{Data, Outgoing};
+use crate::buffer::WriteBuffer;
 use crate::lifecycle::{Lifecycle, Next};
 use crate::{Flow, Watermarks};
 
@@ -32,9 +33,7 @@ impl SocketTransport {
             return self.flow();
         }
         if self.flags.has(BLOCKED) {
-            let mut out = Outgoing::take(self);
-            data.keep(0, &mut out.buffer, self.handle().blocks());
-            drop(out);
+            self.with_buffer(|buffer, pool| data.keep(0, buffer, pool));
             self.update_pressure();
         } else if len < LARGE_WRITE && self.flags.has(GATHERS) && self.gathers(&data, len) {
             self.leave_work();
@@ -47,18 +46,19 @@ impl SocketTransport {
     /// Gathers a write, unless it is the one that makes it enough.
     fn gathers(&self, data: &Data<'_>, len: usize) -> bool {
         let enough = self.marks().high.min(GATHERED);
-        let mut out = Outgoing::take(self);
-        let gathers = out.buffer.len() + len < enough;
-        if gathers {
-            data.gather(&mut out.buffer, self.handle().blocks());
-        }
-        gathers
+        self.with_buffer(|buffer, pool| {
+            let gathers = buffer.len() + len < enough;
+            if gathers {
+                data.gather(buffer, pool);
+            }
+            gathers
+        })
     }
 
     /// Sends what is buffered, as far as the kernel takes it.
     pub(super) fn send_buffered(&self) {
         if self.is_sendable() {
-            self.send(Data::Borrowed(&[]));
+            self.send(Data::One(&[]));
         }
     }
 
@@ -153,12 +153,12 @@ impl SocketTransport {
 
     /// Unsent bytes.
     pub(super) fn buffered(&self) -> usize {
-        if self.flags.has(UNSENT) { Outgoing::take(self).buffer.len() } else { 0 }
+        if self.flags.has(UNSENT) { self.buffer.borrow().len() } else { 0 }
     }
 
     /// Drops what is buffered, and says how many bytes that were.
     pub(super) fn drop_buffered(&self) -> usize {
-        Outgoing::take(self).buffer.clear(self.handle().blocks())
+        self.with_buffer(WriteBuffer::clear)
     }
 
     pub(super) fn marks(&self) -> Watermarks {
