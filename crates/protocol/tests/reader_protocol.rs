@@ -37,6 +37,18 @@ fn st_060_connection_made_gives_the_transport_once() {
     assert!(Rc::ptr_eq(read.transport(), &same) && Rc::ptr_eq(write.transport(), &same));
 }
 
+/// A mistake of the transport, so an assertion: release builds keep the first one.
+#[test]
+#[cfg(debug_assertions)]
+#[should_panic(expected = "expected one connection_made, got a second")]
+fn st_044_a_second_connection_made_is_a_mistake() {
+    let event_loop = sim_loop();
+    let (protocol, _connecting) = StreamReaderProtocol::new(&event_loop.handle(), 10).unwrap();
+    let transport = Manual::new(protocol);
+    transport.connect();
+    transport.connect();
+}
+
 #[test]
 fn st_063_connecting_resolves_with_connection_made() {
     let event_loop = sim_loop();

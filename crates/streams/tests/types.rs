@@ -11,3 +11,8 @@ fn invariant_13_streams_stay_on_their_thread() {
     assert_not_impl_any!(Drain<'static>: Send, Sync);
     assert_not_impl_any!(Closed<'static>: Send, Sync);
 }
+
+#[test]
+fn the_default_limit_is_64_kib() {
+    assert_eq!(millrun_streams::DEFAULT_LIMIT, 65536);
+}
