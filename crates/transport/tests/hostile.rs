@@ -104,7 +104,7 @@ fn t_001_a_write_outside_of_the_loop_does_not_delay_connection_made() {
 
 /// An abort does not wait for a peer that may never close.
 #[test]
-fn t_017_an_abort_ends_a_linger() {
+fn t_018_an_abort_ends_a_linger_too() {
     let mut world = World::new();
     let c = world.connect();
     c.transport.write(b"413");
