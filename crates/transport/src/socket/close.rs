@@ -78,7 +78,8 @@ impl SocketTransport {
 
     fn shut_down(&self) {
         // A peer that is gone already makes it fail; reading will tell.
-        if let Some(Err(error)) = self.socket(|socket| socket.shutdown(Shutdown::Write)) {
+        let shut = catch(|| self.socket(|socket| socket.shutdown(Shutdown::Write)));
+        if let Some(Err(error)) = shut.unwrap_or_else(|panic| Some(Err(io::Error::other(panic)))) {
             tracing::debug!("{self:?}: shutdown failed: {error}");
         }
     }

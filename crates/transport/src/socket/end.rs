@@ -11,7 +11,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Duration;
 
-use millrun_loop::{BlockSize, ErrorContext, catch};
+use millrun_loop::{BlockSize, ErrorContext, Panic, catch};
 use millrun_selector::Socket;
 
 use super::SocketTransport;
@@ -52,6 +52,12 @@ impl SocketTransport {
             return;
         }
         let told = self.step(Lifecycle::handle_lost);
+        // A stranger's socket may have ended the connection from inside a send: what that did not take came back
+        // to the buffer since.
+        let unsent = self.drop_buffered();
+        if unsent > 0 {
+            self.rare(|rare| rare.unsent += unsent);
+        }
         // Out of its slot for good: it may hold this transport, and the circle must break.
         let mut protocol = self.slot.take();
         let error = self.peek(|rare| rare.error.take());
@@ -66,9 +72,9 @@ impl SocketTransport {
         for panic in [lost, dropped].into_iter().filter_map(Result::err) {
             self.report(ErrorContext::new("connection_lost() failed").panic(panic));
         }
-        if in_order && self.has_unread_input() {
-            self.begin_linger();
-        } else {
+        // A stranger's socket may fail here: then it goes at once.
+        let lingers = catch(|| in_order && self.has_unread_input() && self.begin_linger());
+        if !lingers.unwrap_or_else(|panic| self.ending_failed(panic)) {
             self.release();
         }
     }
@@ -80,7 +86,8 @@ impl SocketTransport {
         at_risk && flushed && self.discard().is_ok_and(|n| n > 0)
     }
 
-    fn begin_linger(&self) {
+    /// False if it can't be: nobody will end it.
+    fn begin_linger(&self) -> bool {
         self.flags.set(LINGERS);
         let this = self.this.clone();
         let timer = self.handle().call_later(LINGER_TIME, move || {
@@ -88,16 +95,18 @@ impl SocketTransport {
                 transport.release();
             }
         });
-        let Ok(timer) = timer else { return self.release() };
+        let Ok(timer) = timer else { return false };
         self.rare(|rare| rare.timer = Some(timer));
         // If it fails, the peer is gone, and reading tells.
         let _ = self.socket(|socket| socket.shutdown(Shutdown::Write));
         self.update_interest();
+        true
     }
 
     /// More of what nobody wants has come, or the peer has closed at last.
     pub(super) fn linger(&self) {
-        match self.discard() {
+        let discarded = catch(|| self.discard());
+        match discarded.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
             Ok(n) if n > 0 => {
                 let total = self.rare(|rare| {
                     rare.taken += n;
@@ -130,20 +139,27 @@ impl SocketTransport {
         let Some(socket) = self.socket.take() else { return };
         self.flags.clear(LINGERS);
         self.cancel_timer();
-        if let Some(this) = self.this.upgrade() {
+        let common = &self.common;
+        let asked = catch(|| {
+            let Some(this) = self.this.upgrade() else { return };
             // Fails only when the registration is gone already, which is as good.
             let _ = self.handle().unwatch(self.key.get(), &socket);
             // This one and the caller's; the protocol's and the loop's are gone.
             if Rc::strong_count(&this) > 2 {
                 self.remember(&*socket);
             }
-        }
-        let common = &self.common;
+        });
         let dropped = catch(move || drop(socket));
         let told = catch(|| common.tell_over(self.number));
-        for panic in [dropped, told].into_iter().filter_map(Result::err) {
-            self.report(ErrorContext::new("ending a connection failed").panic(panic));
+        for panic in [asked, dropped, told].into_iter().filter_map(Result::err) {
+            self.ending_failed(panic);
         }
+    }
+
+    /// Code that is not ours panicked at the end. False: it does not linger.
+    fn ending_failed(&self, panic: Panic) -> bool {
+        self.report(ErrorContext::new("ending a connection failed").panic(panic));
+        false
     }
 
     /// Somebody can still ask for the address of this end (T-023).

@@ -8,6 +8,8 @@
 
 use std::io::ErrorKind;
 
+use millrun_loop::catch;
+
 use super::SocketTransport;
 use super::flags::{BLOCKED, GATHERS, SENT, UNSENT};
 use super::outgoing::{Data, Outgoing};
@@ -79,7 +81,9 @@ impl SocketTransport {
         let pool = self.handle().blocks();
         let mut out = Outgoing::take(self);
         let (before, behind) = (out.buffer.len(), data.len());
-        let result = self.socket(|socket| data.send_behind(&out.buffer, socket));
+        // A stranger's socket may panic: that ends the connection, as an error does.
+        let result = catch(|| self.socket(|socket| data.send_behind(&out.buffer, socket)))
+            .unwrap_or_else(|panic| Some(Err(std::io::Error::other(panic))));
         let sent = match result {
             Some(Ok(n)) => n,
             // A socket on the stack is as good as a full one; one that is gone has no writers.
