@@ -99,8 +99,8 @@ async fn reading(world: Rc<World>, side: Rc<Side>, number: usize, mut reader: St
             Ok(Err(_)) => usize::MAX,
         };
         match reader.read(limit).await {
-            Ok(data) if data.is_empty() => break side.eof.set(!side.closing.get()),
-            Ok(data) => check(&side, number, &data.to_vec()),
+            Ok([]) => break side.eof.set(!side.closing.get()),
+            Ok(data) => check(&side, number, data),
             Err(_) => break,
         }
     }

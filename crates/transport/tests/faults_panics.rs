@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use faults_support::{assert_nothing_left, reports, run_dry, sim_loop};
 use millrun_loop::{EventLoop, LoopHandle, catch};
-use millrun_selector::{Address, ConnectOptions, Socket, Source};
+use millrun_selector::{Address, ConnectOptions};
 use millrun_sim::{Call, Failure, Sim, SimPeer};
 use millrun_transport::{
     Landing, Protocol, Serve, SocketTransport, Transport, TransportOptions, Watermarks,
@@ -308,95 +308,5 @@ fn callbacks_and_timers_that_panic_are_reported_one_by_one() {
     assert_eq!((ran.get(), world.reported.borrow().len()), (100, 50));
     assert!(catch(|| world.event_loop.run_until_complete(async { panic!("the root") })).is_err());
     assert_eq!(world.event_loop.run_until_complete(async { 7 }).unwrap(), 7);
-    assert_nothing_left(&world.sim, &world.handle);
-}
-
-/// A socket of a stranger's that panics in its calls: caught where the loop calls, and released all the same.
-#[derive(Debug)]
-struct Rotten {
-    inner: Box<dyn Socket>,
-    panics: Rc<Cell<bool>>,
-}
-
-impl Source for Rotten {
-    fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        self.inner.fd()
-    }
-
-    fn readiness(&self) -> Option<&Rc<millrun_selector::ReadyCell>> {
-        self.inner.readiness()
-    }
-}
-
-impl Socket for Rotten {
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        assert!(!self.panics.get(), "try_read");
-        self.inner.try_read(buffer)
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        assert!(!self.panics.get(), "try_write");
-        self.inner.try_write(bytes)
-    }
-
-    fn try_write_vectored(&self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        assert!(!self.panics.get(), "try_write_vectored");
-        self.inner.try_write_vectored(pieces)
-    }
-
-    fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()> {
-        assert!(!self.panics.get(), "shutdown");
-        self.inner.shutdown(how)
-    }
-
-    fn local_addr(&self) -> io::Result<Address> {
-        self.inner.local_addr()
-    }
-
-    fn peer_addr(&self) -> io::Result<Address> {
-        self.inner.peer_addr()
-    }
-
-    fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.inner.take_error()
-    }
-
-    fn option(
-        &self,
-        name: millrun_selector::SocketOptionName,
-    ) -> io::Result<millrun_selector::SocketOption> {
-        self.inner.option(name)
-    }
-
-    fn set_option(&self, option: millrun_selector::SocketOption) -> io::Result<()> {
-        self.inner.set_option(option)
-    }
-}
-
-#[test]
-fn a_strangers_socket_that_panics_does_not_take_the_loop_along() {
-    let mut world = World::new();
-    for written in [false, true] {
-        let (inner, peer) = world.sim.scripted();
-        let panics = Rc::new(Cell::new(false));
-        let socket = Box::new(Rotten { inner, panics: panics.clone() });
-        let (protocol, heard) = Faulty::new(0, false);
-        let options = TransportOptions::default();
-        let t = SocketTransport::new(&world.handle, socket, Box::new(protocol), options).unwrap();
-        world.turns();
-        panics.set(true);
-        if written {
-            world.handle.unit(|| t.write(b"out"));
-        } else {
-            peer.send(b"in");
-        }
-        world.turns();
-        panics.set(false);
-        t.abort();
-        world.turns();
-        let calls = heard.calls.borrow();
-        assert!(in_order(&calls), "{calls:?}");
-        assert!(!world.reported.borrow().is_empty());
-    }
     assert_nothing_left(&world.sim, &world.handle);
 }

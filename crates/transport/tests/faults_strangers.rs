@@ -1,0 +1,241 @@
+//! A socket of a stranger's, whose methods call back into the transport that calls them, or panic: nothing is
+//! borrowed twice, the callbacks keep their order, and the account of the bytes is right (invariants 2, 4, 9, 10).
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod faults_support;
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use faults_support::{Seed, assert_nothing_left, reports, run_dry, seeds, sim_loop};
+use millrun_selector::{Address, ReadyCell, Socket, SocketOption, SocketOptionName, Source};
+use millrun_sim::{Rng, Sim};
+use millrun_transport::{
+    CloseOutcome, Flow, Protocol, SocketTransport, Transport, TransportOptions, Watermarks,
+};
+
+/// What the socket, the protocol and the test share.
+struct World {
+    transport: RefCell<Option<Rc<SocketTransport>>>,
+    rng: RefCell<Rng>,
+    /// Calls left that do something.
+    actions: Cell<u32>,
+    panics: bool,
+    /// Bytes that a write took, and those that were offered to one that was closed meanwhile: such a write may
+    /// have taken them before.
+    accepted: Cell<usize>,
+    offered: Cell<usize>,
+    calls: RefCell<Vec<&'static str>>,
+}
+
+impl World {
+    fn pick(&self, below: u64) -> u64 {
+        self.rng.borrow_mut().within(0..below)
+    }
+
+    /// From inside a call of the socket.
+    fn call_back(&self, call: &str) {
+        let Some(left) = self.actions.get().checked_sub(1) else { return };
+        self.actions.set(left);
+        if self.panics && self.pick(10) == 0 {
+            panic!("{call} on purpose");
+        }
+        for _ in 0..self.pick(3) {
+            self.act(60);
+        }
+    }
+
+    /// One random call; an end is as rare as this.
+    fn act(&self, rare: u64) {
+        let Some(t) = self.transport.borrow().clone() else { return };
+        match self.pick(rare) {
+            0 => t.close(),
+            1 => t.abort(),
+            2 => t.write_eof(),
+            3 => t.fail(io::Error::other("made up")),
+            4 => t.close_within(Duration::from_secs(1)),
+            n if n % 8 == 0 => t.flush(),
+            n if n % 8 == 1 => t.pause_reading(),
+            n if n % 8 == 2 => t.resume_reading(),
+            n if n % 8 == 3 => t.set_gathering(self.pick(2) == 0),
+            n if n % 8 == 4 => {
+                let high = self.pick(3000) as usize;
+                t.set_write_buffer_limits(Watermarks::from_high(high)).unwrap();
+            }
+            n if n % 8 == 5 => {
+                drop(format!("{t:?} {:?} {}", t.local_addr(), t.write_buffer_size()))
+            }
+            _ => {
+                let len = [0, 1, 100, 20_000][self.pick(4) as usize];
+                let was_closing = t.is_closing();
+                if t.write(&vec![b'x'; len]) == Flow::Closed {
+                    let lost = if was_closing { 0 } else { len };
+                    self.offered.set(self.offered.get() + lost);
+                } else {
+                    self.accepted.set(self.accepted.get() + len);
+                }
+            }
+        }
+    }
+}
+
+struct Keeper(Rc<World>);
+
+impl Protocol for Keeper {
+    fn connection_made(&mut self, _: Rc<dyn Transport>) {
+        self.0.calls.borrow_mut().push("made");
+    }
+
+    fn data_received(&mut self, _: &[u8]) -> io::Result<()> {
+        self.0.calls.borrow_mut().push("data");
+        self.0.act(60);
+        Ok(())
+    }
+
+    fn eof_received(&mut self) -> bool {
+        self.0.calls.borrow_mut().push("eof");
+        true
+    }
+
+    fn connection_lost(&mut self, _: Option<io::Error>) {
+        self.0.calls.borrow_mut().push("lost");
+    }
+}
+
+struct Stranger {
+    inner: Box<dyn Socket>,
+    world: Rc<World>,
+}
+
+impl std::fmt::Debug for Stranger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stranger")
+    }
+}
+
+impl Source for Stranger {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.inner.fd()
+    }
+
+    fn readiness(&self) -> Option<&Rc<ReadyCell>> {
+        self.inner.readiness()
+    }
+}
+
+impl Socket for Stranger {
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.world.call_back("try_read");
+        self.inner.try_read(buffer)
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.world.call_back("try_write");
+        self.inner.try_write(bytes)
+    }
+
+    fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.world.call_back("try_write_vectored");
+        self.inner.try_write_vectored(pieces)
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.world.call_back("shutdown");
+        self.inner.shutdown(how)
+    }
+
+    fn local_addr(&self) -> io::Result<Address> {
+        self.world.call_back("local_addr");
+        self.inner.local_addr()
+    }
+
+    fn peer_addr(&self) -> io::Result<Address> {
+        self.inner.peer_addr()
+    }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.inner.take_error()
+    }
+
+    fn set_option(&self, option: SocketOption) -> io::Result<()> {
+        self.inner.set_option(option)
+    }
+
+    fn option(&self, name: SocketOptionName) -> io::Result<SocketOption> {
+        self.inner.option(name)
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.world.call_back("drop");
+    }
+}
+
+fn run(seed: u64, panics: bool) {
+    let _seed = Seed(seed);
+    let sim = Sim::new(seed);
+    let mut event_loop = sim_loop(&sim);
+    let handle = event_loop.handle();
+    let _reports = reports(&handle);
+    let (inner, peer) = sim.scripted();
+    let world = Rc::new(World {
+        transport: RefCell::default(),
+        rng: RefCell::new(Rng::new(seed)),
+        actions: Cell::new(60),
+        panics,
+        accepted: Cell::new(0),
+        offered: Cell::new(0),
+        calls: RefCell::default(),
+    });
+    let socket = Box::new(Stranger { inner, world: Rc::clone(&world) });
+    let (protocol, options) = (Box::new(Keeper(Rc::clone(&world))), TransportOptions::default());
+    let t = SocketTransport::new(&handle, socket, protocol, options).unwrap();
+    *world.transport.borrow_mut() = Some(Rc::clone(&t));
+    let mut window = 0;
+    for _ in 0..40 {
+        // The test is not the loop: a panic of the socket's comes through here.
+        let _ = millrun_loop::catch(|| world.act(300));
+        window += world.pick(4000) as usize;
+        peer.set_send_window(window);
+        peer.send(b"something to read");
+        event_loop.turn(Some(Duration::from_millis(1))).unwrap();
+    }
+    world.actions.set(0);
+    peer.set_send_window(usize::MAX);
+    run_dry(&mut event_loop, Duration::from_secs(1));
+    t.resume_reading();
+    t.close();
+    run_dry(&mut event_loop, Duration::from_secs(100));
+    let calls = world.calls.borrow();
+    assert!(calls.first() == Some(&"made") && calls.last() == Some(&"lost"), "{calls:?}");
+    assert_eq!(calls.iter().filter(|call| ["made", "lost"].contains(call)).count(), 2);
+    let unsent = match t.close_outcome().unwrap() {
+        CloseOutcome::Flushed => 0,
+        CloseOutcome::Unsent(unsent) => unsent,
+    };
+    let (sent, accepted) = (peer.received().len(), world.accepted.get());
+    let most = accepted + world.offered.get();
+    // (What a write would have said that panicked on its way, nobody knows.)
+    let right = panics || (accepted..=most).contains(&(sent + unsent));
+    assert!(right, "{sent} sent, {unsent} not, of {accepted} to {most}");
+    assert_eq!(t.write_buffer_size(), 0);
+    world.transport.take();
+    assert_nothing_left(&sim, &handle);
+    drop(event_loop);
+    assert_eq!((Rc::strong_count(&t), Rc::strong_count(&world)), (1, 1));
+}
+
+#[test]
+fn a_socket_that_calls_back_sees_no_borrow_and_loses_no_count() {
+    seeds(300).for_each(|seed| run(seed, false));
+}
+
+#[test]
+fn a_socket_that_panics_does_not_take_the_loop_along() {
+    seeds(100).for_each(|seed| run(seed, true));
+}
