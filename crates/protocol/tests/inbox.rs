@@ -307,6 +307,37 @@ fn one_big_read_does_not_keep_a_connection_big() {
     assert!(both.inbox.capacity() + both.intake.capacity() <= LARGE_BLOCK);
 }
 
+/// The same with a rest that keeps the memory in use: before a wait, and before more is joined to it.
+#[test]
+fn the_rest_of_a_big_read_moves_to_a_block() {
+    let big = || {
+        let mut both = Both::with(1000, &[b'x'; 500_000]);
+        assert_eq!(both.read(UpTo(499_990)).len(), 499_990);
+        both
+    };
+    let mut both = big();
+    assert_eq!(both.attempt(&mut Exact(11)), Attempt::Wait(11));
+    assert_eq!(both.intake.capacity() + both.inbox.capacity(), LARGE_BLOCK);
+    assert_eq!(both.left(), [b'x'; 10]);
+
+    let mut both = big();
+    both.feed(b"y");
+    assert_eq!(both.read(Exact(11)), b"xxxxxxxxxxy");
+    assert_eq!(both.intake.capacity() + both.inbox.capacity(), LARGE_BLOCK);
+}
+
+/// A transport that lets bytes land out of turn: those come behind the ones of the landing.
+#[test]
+fn what_is_fed_during_a_landing_comes_after_it() {
+    let mut both = Both::with(100, b"a");
+    let (mut chunk, _) = both.intake.landing(&both.blocks).unwrap();
+    both.feed(b"cd");
+    chunk.tail()[0] = b'b';
+    both.intake.landed(chunk, 1, &both.blocks);
+    assert_eq!(both.left(), b"abcd");
+    assert_eq!(both.blocks.counts(BlockSize::Small).kept, 1);
+}
+
 #[test]
 fn clearing_gives_the_memory_back() {
     let mut both = Both::with(1000, b"abcdef");

@@ -172,6 +172,18 @@ fn st_046_a_read_that_is_given_up_takes_nothing() {
     });
 }
 
+/// Invariant 6: the room for a big read goes with the read.
+#[test]
+fn st_046_the_room_of_a_read_that_is_given_up_is_the_limits_again() {
+    run(async |sim| {
+        let (mut reader, _writer, peer) = scripted(&sim, 10).await;
+        give_up(reader.read_exact(100_000)).await;
+        peer.send([b'x'; 5000]);
+        settle().await;
+        assert_eq!(reader.buffered(), 20);
+    });
+}
+
 /// ST-013, D-04, invariant 7, through a real transport.
 #[test]
 fn st_013_bytes_come_before_the_reset() {

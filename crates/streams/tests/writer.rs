@@ -119,6 +119,42 @@ fn st_068_many_tasks_drain_at_once() {
     });
 }
 
+/// A future that counts its polls.
+async fn counting<F: Future>(polls: &Cell<u32>, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        polls.set(polls.get() + 1);
+        future.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// ST-073, D-15: who gave up is not woken for it any more.
+#[test]
+fn st_073_a_drain_or_a_wait_for_the_close_that_is_dropped_is_forgotten() {
+    run(async |sim| {
+        let (_reader, writer, peer) = scripted(&sim, 100).await;
+        let (writer, polls) = (Rc::new(writer), Rc::new(Cell::new(0)));
+        peer.set_send_window(0);
+        writer.write(&[b'x'; 100_000]).unwrap();
+        sleep(Duration::from_millis(1)).await;
+        let (shared, count) = (writer.clone(), polls.clone());
+        let task = spawn(async move {
+            let patience = async {
+                assert!(at_once(shared.drain()).await.is_none());
+                assert!(at_once(shared.wait_closed()).await.is_none());
+                sleep(Duration::from_secs(10)).await;
+            };
+            counting(&count, patience).await;
+        });
+        sleep(Duration::from_secs(1)).await;
+        peer.set_send_window(usize::MAX);
+        writer.close().await.unwrap();
+        task.await.unwrap();
+        assert_eq!(polls.get(), 2, "begin and end");
+    });
+}
+
 #[test]
 fn st_069_drain_fails_with_the_readers_error() {
     run(async |sim| {

@@ -185,17 +185,11 @@ impl Inbox {
         true
     }
 
-    /// Before waiting: what comes shall lie behind what is here, in one piece. Nothing here: no memory
-    /// is kept.
+    /// Before waiting: what comes shall lie behind what is here, in one piece. A wait means that the intake
+    /// had nothing, and an empty front has no memory.
     fn put_back(&mut self, want: usize, intake: &mut Intake, blocks: &impl Blocks) {
-        if self.front.is_empty() {
-            self.front.release(blocks);
-        } else {
-            // A wait with bytes here means that the intake had none.
-            self.front.shrink(want, blocks);
-            intake.chunk().release(blocks);
-            *intake.chunk() = std::mem::take(&mut self.front);
-        }
+        self.front.shrink(want, blocks);
+        *intake.chunk() = std::mem::take(&mut self.front);
         intake.read_waits(want);
     }
 }
