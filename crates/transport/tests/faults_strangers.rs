@@ -12,8 +12,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use faults_support::{Seed, assert_nothing_left, reports, run_dry, seeds, sim_loop};
+use millrun_loop::LoopHandle;
 use millrun_selector::{Address, ReadyCell, Socket, SocketOption, SocketOptionName, Source};
-use millrun_sim::{Rng, Sim};
+use millrun_sim::{Rng, Sim, SimPeer};
 use millrun_transport::{
     CloseOutcome, Flow, Protocol, SocketTransport, Transport, TransportOptions, Watermarks,
 };
@@ -25,6 +26,7 @@ struct World {
     /// Calls left that do something.
     actions: Cell<u32>,
     panics: bool,
+    panics_next: Cell<bool>,
     /// Bytes that a write took, and those that were offered to one that was closed meanwhile: such a write may
     /// have taken them before.
     accepted: Cell<usize>,
@@ -33,12 +35,28 @@ struct World {
 }
 
 impl World {
+    fn new(seed: u64, panics: bool) -> Rc<World> {
+        Rc::new(World {
+            transport: RefCell::default(),
+            rng: RefCell::new(Rng::new(seed)),
+            actions: Cell::new(0),
+            panics,
+            panics_next: Cell::new(false),
+            accepted: Cell::new(0),
+            offered: Cell::new(0),
+            calls: RefCell::default(),
+        })
+    }
+
     fn pick(&self, below: u64) -> u64 {
         self.rng.borrow_mut().within(0..below)
     }
 
     /// From inside a call of the socket.
     fn call_back(&self, call: &str) {
+        if self.panics_next.take() {
+            panic!("{call} on purpose");
+        }
         let Some(left) = self.actions.get().checked_sub(1) else { return };
         self.actions.set(left);
         if self.panics && self.pick(10) == 0 {
@@ -176,26 +194,24 @@ impl Drop for Stranger {
     }
 }
 
+fn connect(sim: &Sim, handle: &LoopHandle, world: &Rc<World>) -> (Rc<SocketTransport>, SimPeer) {
+    let (inner, peer) = sim.scripted();
+    let socket = Box::new(Stranger { inner, world: Rc::clone(world) });
+    let (protocol, options) = (Box::new(Keeper(Rc::clone(world))), TransportOptions::default());
+    let t = SocketTransport::new(handle, socket, protocol, options).unwrap();
+    *world.transport.borrow_mut() = Some(Rc::clone(&t));
+    (t, peer)
+}
+
 fn run(seed: u64, panics: bool) {
     let _seed = Seed(seed);
     let sim = Sim::new(seed);
     let mut event_loop = sim_loop(&sim);
     let handle = event_loop.handle();
     let _reports = reports(&handle);
-    let (inner, peer) = sim.scripted();
-    let world = Rc::new(World {
-        transport: RefCell::default(),
-        rng: RefCell::new(Rng::new(seed)),
-        actions: Cell::new(60),
-        panics,
-        accepted: Cell::new(0),
-        offered: Cell::new(0),
-        calls: RefCell::default(),
-    });
-    let socket = Box::new(Stranger { inner, world: Rc::clone(&world) });
-    let (protocol, options) = (Box::new(Keeper(Rc::clone(&world))), TransportOptions::default());
-    let t = SocketTransport::new(&handle, socket, protocol, options).unwrap();
-    *world.transport.borrow_mut() = Some(Rc::clone(&t));
+    let world = World::new(seed, panics);
+    let (t, peer) = connect(&sim, &handle, &world);
+    world.actions.set(60);
     let mut window = 0;
     for _ in 0..40 {
         // The test is not the loop: a panic of the socket's comes through here.
@@ -238,4 +254,39 @@ fn a_socket_that_calls_back_sees_no_borrow_and_loses_no_count() {
 #[test]
 fn a_socket_that_panics_does_not_take_the_loop_along() {
     seeds(100).for_each(|seed| run(seed, true));
+}
+
+/// A send that panics is a write error, be it inside the write, at the end of a unit, or when the socket is
+/// writable again; a read that panics is an error too. None leaves a loop that spins.
+#[test]
+fn a_call_of_the_socket_that_panics_ends_the_connection() {
+    for place in 0..4 {
+        let sim = Sim::new(0);
+        let mut event_loop = sim_loop(&sim);
+        let handle = event_loop.handle();
+        let _reports = reports(&handle);
+        let world = World::new(0, false);
+        let (t, peer) = connect(&sim, &handle, &world);
+        event_loop.turn(None).unwrap();
+        if place == 2 {
+            peer.set_send_window(0);
+            t.write(b"x");
+            event_loop.turn(None).unwrap();
+            peer.set_send_window(usize::MAX);
+        }
+        world.panics_next.set(true);
+        match place {
+            0 => assert_eq!(t.write(&[0; 50_000]), Flow::Closed),
+            1 => assert_eq!(handle.unit(|| t.write(b"gathered")), Flow::Open),
+            2 => {}
+            _ => peer.send(b"x"),
+        }
+        run_dry(&mut event_loop, Duration::from_secs(10));
+        assert!(!world.panics_next.get());
+        assert_eq!(*world.calls.borrow(), ["made", "lost"], "{place}: {t:?}");
+        let turns = handle.metrics().turns;
+        assert!(turns < 100, "{turns} turns: the loop spins");
+        world.transport.take();
+        assert_nothing_left(&sim, &handle);
+    }
 }
