@@ -26,7 +26,7 @@ fn serve(
                 // It is reported for as long as it is ready: no need to read or write it all.
                 match echo(&**socket, unsent) {
                     Err(end) if end.kind() != ErrorKind::WouldBlock => {
-                        println!("a client is gone: {end}");
+                        println!("a client has ended: {}", end.kind());
                         selector.deregister(event.key, socket)?; // before it is closed
                         guests.remove(&event.key);
                         clients -= 1;

@@ -205,7 +205,7 @@ fn st_071_writing_to_a_peer_that_left_ends_in_an_error() {
     });
 }
 
-/// ST-072 and map row 50.
+/// ST-072.
 #[test]
 fn st_072_a_reset_fails_each_waiting_drain() {
     run(async |sim| {

@@ -10,7 +10,7 @@ use millrun::streams::{open_connection, start_server};
 use millrun::{LoopHandle, sleep, spawn};
 
 use crate::Failure;
-use crate::halves::{compare, receive, send_all};
+use crate::halves::{compare, open_file, receive, send_all};
 use crate::screen::{Gauges, Screen};
 
 /// Where the bytes come from.
@@ -96,9 +96,7 @@ fn open(source: Source) -> Result<(u64, Fill), Failure> {
             Ok((total, Box::new(fill)))
         }
         Source::File(path) => {
-            let failed = |e| format!("{}: {e}", path.display());
-            let mut file = std::fs::File::open(&path).map_err(failed)?;
-            let total = file.metadata().map_err(failed)?.len();
+            let (mut file, total) = open_file(&path)?;
             Ok((total, Box::new(move |chunk: &mut [u8]| file.read(chunk))))
         }
     }

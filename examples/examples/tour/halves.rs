@@ -1,7 +1,9 @@
 //! The two halves of the tour: receive and answer with a digest; send and compare.
 
 use std::cell::Cell;
+use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -151,7 +153,7 @@ pub(crate) async fn serve(address: &str, once: bool) -> Result<(), Failure> {
 
 /// `tour send ADDR FILE`.
 pub(crate) async fn send(address: &str, path: &str) -> Result<(), Failure> {
-    let mut file = std::fs::File::open(path).map_err(|e| format!("{path}: {e}"))?;
+    let (mut file, _) = open_file(path.as_ref())?;
     let (host, port) = host_and_port(address)?;
     let (reader, writer) = open_connection(host, port).await?;
     let start = LoopHandle::current()?.now();
@@ -168,11 +170,26 @@ pub(crate) async fn send(address: &str, path: &str) -> Result<(), Failure> {
     }
 }
 
+/// A file to send, and its length.
+pub(crate) fn open_file(path: &Path) -> Result<(File, u64), Failure> {
+    let failed = |e| format!("{}: {e}", path.display());
+    let file = File::open(path).map_err(failed)?;
+    let about = file.metadata().map_err(failed)?;
+    if about.is_dir() {
+        return Err(format!("{}: expected a file, got a directory", path.display()).into());
+    }
+    Ok((file, about.len()))
+}
+
 /// `127.0.0.1:80` or `[::1]:80`.
 fn host_and_port(address: &str) -> Result<(&str, &str), Failure> {
     let (host, port) =
         address.rsplit_once(':').ok_or_else(|| format!("expected HOST:PORT, got {address:?}"))?;
-    Ok((host.trim_matches(['[', ']']), port))
+    match host.strip_prefix('[').map(|inner| inner.strip_suffix(']')) {
+        None => Ok((host, port)),
+        Some(Some(host)) => Ok((host, port)),
+        Some(None) => Err(format!("expected [HOST]:PORT, got {address:?}").into()),
+    }
 }
 
 /// Says whether both sides saw the same bytes; differing ones are a failure.
