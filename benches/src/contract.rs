@@ -1,0 +1,126 @@
+//! What a server promises, in whatever language it is written.
+//!
+//! `SERVER SHAPE [--backend ADDRESS] [--spin MICROSECONDS]` listens on 127.0.0.1, a free port, with a backlog of [`BACKLOG`];
+//! prints `listening PORT` and a line feed to its standard output, once, when connections are accepted; serves until it is killed,
+//! and dies with the process that started it. A shape that it does not have is exit code [`NO_SUCH_SHAPE`] before anything
+//! is printed to standard output. Nagle's algorithm is off on every connection, as asyncio has it.
+//!
+//! | shape | what a connection does |
+//! |---|---|
+//! | echo | what comes goes back, until the peer's end of file; then the server closes |
+//! | lines | a line (to `\n`) is read, written back and drained, one after the other |
+//! | sink | reads to the end of file; answers with the count of bytes and their CRC-32 (`u64`, `u32`, big-endian), closes |
+//! | source | reads a count (`u64`, big-endian); sends so many bytes of [`crate::digest::pattern`] over and over, closes |
+//! | fanout | the first byte says which: `P`, what it sends afterwards goes to every subscriber; `S`, a subscriber |
+//! | relay | a connection to `--backend` is opened; each side's bytes go to the other, each side's end of file too |
+//! | mixed | the first byte says which: `E`, an echo of what follows; `D`, the pattern for ever, as fast as the peer reads |
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+/// Connections that wait to be accepted; the kernel may allow fewer.
+pub const BACKLOG: i32 = 4096;
+
+/// A server's exit code for a shape that it does not have.
+pub const NO_SUCH_SHAPE: u8 = 3;
+
+/// What the server is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shape {
+    /// What comes goes back.
+    Echo,
+    /// Each line goes back by itself.
+    Lines,
+    /// Reads all, answers with a digest.
+    Sink,
+    /// Sends as much as it is asked for.
+    Source,
+    /// One writer, many readers.
+    Fanout,
+    /// Between the peer and a backend.
+    Relay,
+    /// Echoes beside readers that stall.
+    Mixed,
+}
+
+impl Shape {
+    /// All of them, with the name that the command line has for each.
+    pub const ALL: &'static [(&'static str, Self)] = &[
+        ("echo", Self::Echo),
+        ("lines", Self::Lines),
+        ("sink", Self::Sink),
+        ("source", Self::Source),
+        ("fanout", Self::Fanout),
+        ("relay", Self::Relay),
+        ("mixed", Self::Mixed),
+    ];
+
+    /// The command line's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, shape)| *shape == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// A server's command line.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Arguments {
+    /// What to do.
+    pub shape: Shape,
+    /// Where a relay connects to.
+    pub backend: Option<SocketAddr>,
+    /// How long to look for events before sleeping, in microseconds: only where the stack offers it.
+    pub spin_micros: u64,
+}
+
+/// A server's `main`: reads the command line, asks to die with its parent, runs, and tells what failed.
+pub fn main(serve: impl FnOnce(Arguments) -> Result<(), Box<dyn std::error::Error>>) -> ExitCode {
+    let arguments = match parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(NO_SUCH_SHAPE);
+        }
+    };
+    // Where it can't be asked for, the runner's own kill is what ends the server.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    match serve(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}: {error}", arguments.shape.name());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says on standard output that connections are accepted.
+///
+/// # Errors
+///
+/// When standard output is closed.
+pub fn announce(port: u16) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "listening {port}")?;
+    out.flush()
+}
+
+fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
+    let shape = words.next().ok_or("expected a shape, got nothing")?;
+    let Some((_, shape)) = Shape::ALL.iter().find(|(name, _)| *name == shape) else {
+        return Err(format!("expected a shape, got {shape:?}"));
+    };
+    let mut arguments = Arguments { shape: *shape, backend: None, spin_micros: 0 };
+    while let Some(word) = words.next() {
+        let value = words.next().ok_or_else(|| format!("{word}: expected a value"))?;
+        let wrong = || format!("{word}: can't be {value:?}");
+        match word.as_str() {
+            "--backend" => arguments.backend = Some(value.parse().map_err(|_| wrong())?),
+            "--spin" => arguments.spin_micros = value.parse().map_err(|_| wrong())?,
+            _ => return Err(format!("expected --backend or --spin, got {word:?}")),
+        }
+    }
+    Ok(arguments)
+}
