@@ -16,7 +16,7 @@
 //! | mixed | the first byte says which: `E`, an echo of what follows; `D`, the pattern for ever, as fast as the peer reads |
 
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::process::ExitCode;
 
 /// Connections that wait to be accepted; the kernel may allow fewer.
@@ -76,7 +76,8 @@ pub struct Arguments {
     pub spin_micros: u64,
 }
 
-/// A server's `main`: reads the command line, asks to die with its parent, runs, and tells what failed.
+/// A server's `main`: reads the command line, asks to die with its parent and for all the descriptors that it may have, runs, and
+/// tells what failed.
 pub fn main(serve: impl FnOnce(Arguments) -> Result<(), Box<dyn std::error::Error>>) -> ExitCode {
     let arguments = match parse(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
@@ -87,6 +88,7 @@ pub fn main(serve: impl FnOnce(Arguments) -> Result<(), Box<dyn std::error::Erro
     };
     // Where it can't be asked for, the runner's own kill is what ends the server.
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    raise_descriptors();
     match serve(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -94,6 +96,20 @@ pub fn main(serve: impl FnOnce(Arguments) -> Result<(), Box<dyn std::error::Erro
             ExitCode::FAILURE
         }
     }
+}
+
+/// Listens on 127.0.0.1, a free port, with [`BACKLOG`]: what a stack's own `bind` can't be asked for. The socket blocks; a stack
+/// that waits for readiness switches that off.
+///
+/// # Errors
+///
+/// What the operating system says.
+pub fn listen() -> io::Result<TcpListener> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
+    listen(&socket, BACKLOG)?;
+    Ok(TcpListener::from(socket))
 }
 
 /// Says on standard output that connections are accepted.
@@ -105,6 +121,13 @@ pub fn announce(port: u16) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "listening {port}")?;
     out.flush()
+}
+
+/// As many descriptors as the hard limit allows. Where it can't be raised, the scenarios with more connections are short of them, and say so.
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
