@@ -123,11 +123,13 @@ pub fn announce(port: u16) -> io::Result<()> {
     out.flush()
 }
 
-/// As many descriptors as the hard limit allows. Where it can't be raised, the scenarios with more connections are short of them, and say so.
-fn raise_descriptors() {
+/// Raises the limit of descriptors to the hard one, and says how many it is now. Where it can't be raised, the scenarios with more
+/// connections are short of them, and say so.
+pub fn raise_descriptors() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
+    if raised { maximum } else { current }.unwrap_or(u64::MAX)
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
