@@ -11,5 +11,6 @@ pub mod contract;
 pub mod digest;
 pub mod peer;
 pub mod report;
+pub mod runner;
 pub mod scenario;
 pub mod talk;

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub mod stats;
+
 /// The version of this format: a file of another one is refused.
 pub const FORMAT: u32 = 1;
 
@@ -28,6 +30,9 @@ pub struct Report {
     pub micro: Vec<Micro>,
     /// What was left out, and why.
     pub skipped: Vec<Skipped>,
+    /// What a reader must know about this run as a whole: one core only, foreign load that did not end.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// Where a run was made.
@@ -73,6 +78,9 @@ pub struct ServerResult {
     pub rounds: Vec<Window>,
     /// Latencies at one rate for all servers of the scenario; all windows together.
     pub latency: Option<Latency>,
+    /// The 99th percentile of each of those windows, in nanoseconds: paired as the rounds are.
+    #[serde(default)]
+    pub tails: Vec<u64>,
     /// Resident memory (idle).
     pub memory: Option<Memory>,
 }

@@ -1,0 +1,3 @@
+//! The runner: starts servers and loads, takes turns between them, and writes what came of it.
+
+pub mod launch;
