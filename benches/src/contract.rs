@@ -1,9 +1,10 @@
 //! What a server promises, in whatever language it is written.
 //!
-//! `SERVER SHAPE [--backend ADDRESS] [--spin MICROSECONDS]` listens on 127.0.0.1, a free port, with a backlog of [`BACKLOG`];
+//! `SERVER [WORD] SHAPE [--backend ADDRESS] [--spin MICROSECONDS]` listens on 127.0.0.1, a free port, with a backlog of [`BACKLOG`];
 //! prints `listening PORT` and a line feed to its standard output, once, when connections are accepted; serves until it is killed,
 //! and dies with the process that started it. A shape that it does not have is exit code [`NO_SUCH_SHAPE`] before anything
-//! is printed to standard output. Nagle's algorithm is off on every connection, as asyncio has it.
+//! is printed to standard output. Nagle's algorithm is off on every connection, as asyncio has it. A connection that fails
+//! costs only itself, and what is kept for a peer that doesn't read is bounded: [`crate::check`] tries both.
 //!
 //! | shape | what a connection does |
 //! |---|---|
@@ -11,7 +12,7 @@
 //! | lines | a line (to `\n`) is read, written back and drained, one after the other |
 //! | sink | reads to the end of file; answers with the count of bytes and their CRC-32 (`u64`, `u32`, big-endian), closes |
 //! | source | reads a count (`u64`, big-endian); sends so many bytes of [`crate::digest::pattern`] over and over, closes |
-//! | fanout | the first byte says which: `P`, what it sends afterwards goes to every subscriber; `S`, a subscriber |
+//! | fanout | the first byte says which: `P`, what it sends afterwards goes to every subscriber; `S`, a subscriber. One that doesn't read holds up the publisher, once more is unsent to it than a buffer holds |
 //! | relay | a connection to `--backend` is opened; each side's bytes go to the other, each side's end of file too |
 //! | mixed | the first byte says which: `E`, an echo of what follows; `D`, the pattern for ever, as fast as the peer reads |
 
@@ -68,6 +69,8 @@ impl Shape {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Arguments {
+    /// The word before the shape, where there is one: which of a peer's programs is meant.
+    pub word: Option<&'static str>,
     /// What to do.
     pub shape: Shape,
     /// Where a relay connects to.
@@ -79,7 +82,15 @@ pub struct Arguments {
 /// A server's `main`: reads the command line, asks to die with its parent and for all the descriptors that it may have, runs, and
 /// tells what failed.
 pub fn main(serve: impl FnOnce(Arguments) -> Result<(), Box<dyn std::error::Error>>) -> ExitCode {
-    let arguments = match parse(std::env::args().skip(1)) {
+    main_with(&[], serve)
+}
+
+/// As [`main`], with words of which one may stand before the shape.
+pub fn main_with(
+    words: &[&'static str],
+    serve: impl FnOnce(Arguments) -> Result<(), Box<dyn std::error::Error>>,
+) -> ExitCode {
+    let arguments = match parse(words, std::env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(why) => {
             eprintln!("{why}");
@@ -132,12 +143,17 @@ pub fn raise_descriptors() -> u64 {
     if raised { maximum } else { current }.unwrap_or(u64::MAX)
 }
 
-fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
+fn parse(known: &[&'static str], words: impl Iterator<Item = String>) -> Result<Arguments, String> {
+    let mut words = words.peekable();
+    let word = words.peek().and_then(|word| known.iter().copied().find(|known| known == word));
+    if word.is_some() {
+        words.next();
+    }
     let shape = words.next().ok_or("expected a shape, got nothing")?;
     let Some((_, shape)) = Shape::ALL.iter().find(|(name, _)| *name == shape) else {
         return Err(format!("expected a shape, got {shape:?}"));
     };
-    let mut arguments = Arguments { shape: *shape, backend: None, spin_micros: 0 };
+    let mut arguments = Arguments { word, shape: *shape, backend: None, spin_micros: 0 };
     while let Some(word) = words.next() {
         let value = words.next().ok_or_else(|| format!("{word}: expected a value"))?;
         let wrong = || format!("{word}: can't be {value:?}");

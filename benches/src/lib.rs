@@ -7,6 +7,7 @@
 //!
 //! None of it is published, and no peer is a dependency of anything else.
 
+pub mod check;
 pub mod contract;
 pub mod digest;
 pub mod peer;
