@@ -1,7 +1,7 @@
 //! What it takes to start a peer's server.
 //!
-//! Who makes one: `build` for Rust, `native::build(source, libraries, directory)` for C, `python::find(source, package)` for
-//! Python; each is a `Result<Launch, String>`, and the error is the message with which the peer is skipped.
+//! Who makes one: `build` for Rust, `native::build(source, libraries, directory)` for C, `python::prepare(packages, directory, tell)`
+//! and then its `launch(source, package)` for Python; each is a `Result<Launch, String>`, and the error is the message with which the peer is skipped.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
