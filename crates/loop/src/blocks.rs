@@ -1,8 +1,13 @@
 //! Where do received bytes land? In blocks that the loop lends, so that an idle connection owns none.
+//!
+//! Most of what a server writes it has just read: an echo, a relay, a line that is passed on. So the pool
+//! remembers the block that was [lent](BlockPool::lend) last, and whoever is given bytes of it to keep for a
+//! moment can [share](BlockPool::share) the block in place of copying them.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
+use std::rc::Rc;
 
 /// Bytes in a small block: most messages fit, and it is one page.
 pub const SMALL_BLOCK: usize = 4096;
@@ -26,6 +31,9 @@ pub const LARGE_KEPT: usize = 32;
 pub struct BlockPool {
     small: Shelf,
     large: Shelf,
+    /// The block that was lent last, of one of the two sizes. Also the first to be taken again, once nobody
+    /// else holds it: it is in the cache.
+    lent: Cell<Option<Block>>,
 }
 
 /// One of the two sizes.
@@ -37,17 +45,20 @@ pub enum BlockSize {
     Large,
 }
 
-/// A block of initialised bytes, owned by whoever holds it. Its content means nothing until it
-/// is written to.
+/// A block of initialised bytes. Its content means nothing until it is written to.
 ///
 /// It is one pointer wide, also in an `Option`: an idle connection has room for several and owns none. So that a
 /// half-read one needs no fields beside it, it carries a range for its holder: which of its bytes are in use.
-pub struct Block(Box<Inner>);
+///
+/// It can be [shared](BlockPool::share) with others, who read it: bytes that somebody else may see never change,
+/// since a holder that writes to a shared block gets a copy of it first.
+pub struct Block(Rc<Inner>);
 
 struct Inner {
     bytes: Box<[u8]>,
-    start: usize,
-    end: usize,
+    /// Of the holder that took the block: those who share it keep their own.
+    start: Cell<usize>,
+    end: Cell<usize>,
 }
 
 /// What a pool did so far with blocks of one size.
@@ -82,20 +93,93 @@ impl BlockPool {
     }
 
     /// A block, a kept one if there is any.
+    #[inline]
     pub fn take(&self, size: BlockSize) -> Block {
+        let block = match self.lent.take() {
+            Some(block) if !block.is_shared() && block.len() == size.bytes() => {
+                bump(&self.shelf(size).reused);
+                block
+            }
+            lent => {
+                self.put_lent(lent);
+                self.take_other(size)
+            }
+        };
+        block.set_range(0..0);
+        block
+    }
+
+    fn take_other(&self, size: BlockSize) -> Block {
         let shelf = self.shelf(size);
         let kept = shelf.blocks.borrow_mut().pop();
-        if let Some(mut block) = kept {
+        if let Some(block) = kept {
             bump(&shelf.reused);
-            block.set_range(0..0);
             return block;
         }
         bump(&shelf.made);
         Block::of(size.bytes())
     }
 
-    /// Takes a block back: keeps it for reuse, or frees it when enough are kept, or when it is of another size.
+    /// Takes a block back: keeps it for reuse, or frees it when enough are kept, or when it is of another size. One
+    /// that is shared is taken back from the last who gives it.
+    #[inline]
     pub fn give(&self, block: Block) {
+        if block.is_shared() {
+            self.give_share(block);
+        } else {
+            self.shelve(block);
+        }
+    }
+
+    /// Remembers that bytes of this block are lent to user code: what it passes on need not be copied.
+    #[inline]
+    pub fn lend(&self, block: &Block) {
+        if block.size().is_some() {
+            if let Some(before) = self.lent.replace(Some(block.another())) {
+                self.give(before);
+            }
+        }
+    }
+
+    /// Forgets what was lent, if it is this block, which is to be written to: then it is not shared with the pool.
+    pub fn end_lend(&self, block: &Block) {
+        match self.lent.take() {
+            Some(lent) if Rc::ptr_eq(&lent.0, &block.0) => {}
+            lent => self.put_lent(lent),
+        }
+    }
+
+    /// The block that was lent last, and the place of `data` in it, if that is where `data` lies. What is shared
+    /// should be given back soon: a block is held for it.
+    #[inline]
+    pub fn share(&self, data: &[u8]) -> Option<(Block, usize)> {
+        let lent = self.lent.take()?;
+        let found = lent.place_of(data).map(|place| (lent.another(), place));
+        self.put_lent(Some(lent));
+        found
+    }
+
+    /// Puts back what was there, or nothing: the cell is empty.
+    #[inline]
+    fn put_lent(&self, lent: Option<Block>) {
+        std::mem::forget(self.lent.replace(lent));
+    }
+
+    /// If nobody but the pool holds it now, it is the pool's again.
+    #[inline]
+    fn give_share(&self, block: Block) {
+        let lent = self.lent.take();
+        if lent.as_ref().is_some_and(|lent| Rc::ptr_eq(&lent.0, &block.0)) {
+            let shelf = if block.len() == SMALL_BLOCK { &self.small } else { &self.large };
+            drop(block);
+            if lent.as_ref().is_some_and(|lent| !lent.is_shared()) {
+                bump(&shelf.given);
+            }
+        }
+        self.put_lent(lent);
+    }
+
+    fn shelve(&self, block: Block) {
         let Some(size) = block.size() else { return };
         let shelf = self.shelf(size);
         bump(&shelf.given);
@@ -109,6 +193,7 @@ impl BlockPool {
 
     /// Frees what is kept.
     pub fn clear(&self) {
+        self.lent.take();
         self.small.blocks.take();
         self.large.blocks.take();
     }
@@ -116,12 +201,15 @@ impl BlockPool {
     /// What happened so far to blocks of one size.
     pub fn counts(&self, size: BlockSize) -> BlockCounts {
         let shelf = self.shelf(size);
+        let lent = self.lent.take();
+        let is_kept = lent.as_ref().is_some_and(|b| !b.is_shared() && b.size() == Some(size));
+        self.put_lent(lent);
         BlockCounts {
             made: shelf.made.get(),
             reused: shelf.reused.get(),
             given: shelf.given.get(),
             freed: shelf.freed.get(),
-            kept: shelf.blocks.borrow().len(),
+            kept: shelf.blocks.borrow().len() + usize::from(is_kept),
         }
     }
 
@@ -162,39 +250,74 @@ impl BlockSize {
 impl Block {
     /// A block of any size, that no pool made and only [`SMALL_BLOCK`] or [`LARGE_BLOCK`] bytes let one keep.
     pub fn of(bytes: usize) -> Block {
-        Block(Box::new(Inner { bytes: vec![0; bytes].into_boxed_slice(), start: 0, end: 0 }))
+        Block(Rc::new(Inner::new(vec![0; bytes].into_boxed_slice())))
     }
 
     /// Makes it longer, in place where the allocator can. The bytes stay; the new ones are 0.
     pub fn grow(&mut self, bytes: usize) {
-        let mut memory = std::mem::take(&mut self.0.bytes).into_vec();
+        let inner = Rc::make_mut(&mut self.0);
+        let mut memory = std::mem::take(&mut inner.bytes).into_vec();
         if bytes > memory.len() {
             memory.reserve_exact(bytes - memory.len());
             memory.resize(bytes, 0);
         }
-        self.0.bytes = memory.into_boxed_slice();
+        inner.bytes = memory.into_boxed_slice();
     }
 
     /// Says which of its bytes are in use, cut down to those that there are.
     #[inline]
-    pub fn set_range(&mut self, range: Range<usize>) {
-        self.0.end = range.end.min(self.0.bytes.len());
-        self.0.start = range.start.min(self.0.end);
+    pub fn set_range(&self, range: Range<usize>) {
+        let end = range.end.min(self.0.bytes.len());
+        self.0.end.set(end);
+        self.0.start.set(range.start.min(end));
     }
 
     /// Which of its bytes are in use: what its holder last said; none of a block fresh from the pool.
     #[inline]
     pub fn range(&self) -> Range<usize> {
-        self.0.start..self.0.end
+        self.0.start.get()..self.0.end.get()
     }
 
     /// Which of a pool's sizes it has, if any.
+    #[inline]
     pub fn size(&self) -> Option<BlockSize> {
         match self.0.bytes.len() {
             SMALL_BLOCK => Some(BlockSize::Small),
             LARGE_BLOCK => Some(BlockSize::Large),
             _ => None,
         }
+    }
+
+    /// Somebody else holds it too, if only the pool that remembers it: writing to it would copy it first.
+    #[inline]
+    pub fn is_shared(&self) -> bool {
+        Rc::strong_count(&self.0) > 1
+    }
+
+    /// Where in it `data` lies, if it does. (No other allocation has an address inside this one.)
+    #[inline]
+    pub fn place_of(&self, data: &[u8]) -> Option<usize> {
+        let place = data.as_ptr().addr().wrapping_sub(self.0.bytes.as_ptr().addr());
+        (place < self.0.bytes.len() && !data.is_empty()).then_some(place)
+    }
+
+    #[inline]
+    fn another(&self) -> Block {
+        Block(Rc::clone(&self.0))
+    }
+}
+
+impl Inner {
+    fn new(bytes: Box<[u8]>) -> Inner {
+        Inner { bytes, start: Cell::new(0), end: Cell::new(0) }
+    }
+}
+
+/// For a holder that writes to a block that is shared.
+impl Clone for Inner {
+    #[cold]
+    fn clone(&self) -> Inner {
+        Inner { bytes: self.bytes.clone(), start: self.start.clone(), end: self.end.clone() }
     }
 }
 
@@ -207,10 +330,11 @@ impl Deref for Block {
     }
 }
 
+/// A block that is shared is copied first.
 impl DerefMut for Block {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.0.bytes
+        &mut Rc::make_mut(&mut self.0).bytes
     }
 }
 
@@ -227,6 +351,7 @@ impl fmt::Debug for Block {
     }
 }
 
+#[inline]
 fn bump(counter: &Cell<u64>) {
     counter.set(counter.get() + 1);
 }

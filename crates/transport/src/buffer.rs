@@ -1,9 +1,10 @@
 //! What was accepted and has not left yet? [`WriteBuffer`]: owned chunks, one counter.
 //!
 //! Small writes are copied together into one block (*gathered*), so that they leave in one send; large
-//! ones are kept as the [`Bytes`] that they came in. An empty buffer owns nothing, and one that only
-//! gathers holds one block of the loop's pool: a connection that answers small messages never
-//! allocates here.
+//! ones are kept as the [`Bytes`] that they came in. What lies in the block that the loop has just lent (an
+//! echo, a line that is passed on) is not copied either: the block is [shared](BlockPool::share). An empty
+//! buffer owns nothing, and one that only gathers holds one block of the loop's pool: a connection
+//! that answers small messages never allocates here.
 //!
 //! It does no I/O: its owner sends [`chunks`](WriteBuffer::chunks) and tells
 //! [`consume`](WriteBuffer::consume) how much left.
@@ -38,7 +39,7 @@ pub struct WriteBuffer {
         reason = "8 bytes, not 32, in each of ten thousand idle connections"
     )]
     older: Option<Box<VecDeque<Chunk>>>,
-    /// The block that small writes are gathered in; there only while it holds unsent bytes.
+    /// The block that small writes are gathered in, or share; there only while it holds unsent bytes.
     tail: Option<Block>,
     /// The unsent bytes of the tail.
     start: u32,
@@ -58,13 +59,33 @@ impl WriteBuffer {
         WriteBuffer { len: 0, older: None, tail: None, start: 0, end: 0 }
     }
 
-    /// Copies bytes behind what is there, into a block of the pool. The first 4 KiB take a small one, more
-    /// take a large one.
-    pub fn gather(&mut self, mut data: &[u8], pool: &BlockPool) {
+    /// Puts bytes behind what is there, in one piece with it where that can be. They are copied into a block of the
+    /// pool (the first 4 KiB take a small one, more take a large one), unless they lie where they can be shared: in
+    /// the block that was lent last, or right behind what is shared already.
+    #[inline]
+    pub fn gather(&mut self, data: &[u8], pool: &BlockPool) {
+        let end = if self.len == 0 {
+            let Some((block, place)) = pool.share(data) else { return self.copy(data, pool) };
+            self.tail = Some(block);
+            self.start = position(place);
+            place
+        } else {
+            match &self.tail {
+                Some(block) if block.place_of(data) == Some(self.end as usize) => self.end as usize,
+                _ => return self.copy(data, pool),
+            }
+        };
+        self.end = position(end + data.len());
+        self.len += data.len();
+    }
+
+    #[inline(never)]
+    fn copy(&mut self, mut data: &[u8], pool: &BlockPool) {
         if data.len() > LARGE_BLOCK {
             return self.push(Bytes::copy_from_slice(data), pool);
         }
         self.len += data.len();
+        self.unshare(pool);
         while !data.is_empty() {
             let room = self.room_for(data.len(), pool);
             let (now, later) = data.split_at(data.len().min(room.len()));
@@ -138,9 +159,10 @@ impl WriteBuffer {
         unsent
     }
 
-    /// Moves what is left of a mostly empty large block into memory of its size: for a buffer that
-    /// has to wait, so that what it holds stays near what it counts.
+    /// Moves what is left of a mostly empty large block, or of one that is shared, into memory of its size: for a
+    /// buffer that has to wait, so that what it holds stays near what it counts.
     pub fn shrink(&mut self, pool: &BlockPool) {
+        self.unshare(pool);
         let Some(block) = &self.tail else { return };
         let left = &block[self.start as usize..self.end as usize];
         if block.size() == Some(BlockSize::Small) || left.len() > LARGE_BLOCK / 2 {
@@ -228,6 +250,18 @@ impl WriteBuffer {
         self.tail.as_mut().map_or(&mut [], |block| &mut block[used..])
     }
 
+    /// Moves the bytes of a shared block into one of our own, to which can be added.
+    fn unshare(&mut self, pool: &BlockPool) {
+        let Some(block) = self.tail.as_ref().filter(|block| block.is_shared()) else { return };
+        let used = &block[self.start as usize..self.end as usize];
+        let small = used.len() <= SMALL_BLOCK;
+        let mut own = pool.take(if small { BlockSize::Small } else { BlockSize::Large });
+        own[..used.len()].copy_from_slice(used);
+        let end = position(used.len());
+        self.drop_tail(pool);
+        (self.tail, self.end) = (Some(own), end);
+    }
+
     fn retire_tail(&mut self) {
         if let Some(block) = self.tail.take() {
             let chunk = Chunk::Gathered { block, start: self.start, end: self.end };
@@ -279,6 +313,7 @@ impl Chunk {
 }
 
 /// A place in a block, or a length: at most [`LARGE_BLOCK`], so it fits.
+#[inline]
 fn position(n: usize) -> u32 {
     debug_assert!(n <= LARGE_BLOCK, "expected a place in a block, got {n}");
     n as u32

@@ -131,7 +131,7 @@ impl SocketTransport {
     /// Reads into nothing.
     fn discard(&self) -> io::Result<usize> {
         let mut block = LentBlock::take(self.handle().blocks(), BlockSize::Large);
-        self.socket(|socket| socket.try_read(block.bytes())).unwrap_or(Ok(0))
+        self.socket(|socket| socket.try_read(block.memory())).unwrap_or(Ok(0))
     }
 
     /// Gives everything back: the registration, then the descriptor, then the owner's count. Once.

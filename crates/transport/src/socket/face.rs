@@ -15,7 +15,7 @@ use crate::{CloseOutcome, Flow, InvalidLimits, Protocol, Transport, Watermarks};
 
 impl Transport for SocketTransport {
     fn write(&self, data: &[u8]) -> Flow {
-        self.write_data(Data::One(data))
+        if self.write_plainly(data) { Flow::Open } else { self.write_data(Data::One(data)) }
     }
 
     fn write_bytes(&self, data: Bytes) -> Flow {

@@ -9,6 +9,7 @@ use millrun_loop::LoopHandle;
 use millrun_selector::{Address, Socket};
 
 use super::SocketTransport;
+use super::write::enough;
 use crate::{InvalidLimits, Protocol, Watermarks};
 
 /// How long [`close`](crate::Transport::close) waits without progress: asyncio's time for a TLS
@@ -59,6 +60,8 @@ pub(super) struct Common {
     pub(super) watermarks: Watermarks,
     pub(super) close_timeout: Duration,
     pub(super) gathering: bool,
+    /// Gathered bytes leave at this size: see [`enough`](super::write::enough).
+    pub(super) enough: usize,
     /// Weak: the owner may hold the family.
     pub(super) owner: Option<Weak<dyn ConnectionOwner>>,
 }
@@ -78,6 +81,7 @@ impl TransportFamily {
             watermarks: options.watermarks.check()?,
             close_timeout: options.close_timeout,
             gathering: options.gathering,
+            enough: enough(options.watermarks),
             owner,
         })))
     }

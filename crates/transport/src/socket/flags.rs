@@ -10,7 +10,7 @@ pub(super) const GATHERS: u8 = 1 << 0;
 pub(super) const BLOCKED: u8 = 1 << 1;
 /// Work is left for the end of the unit: it is not left twice.
 pub(super) const LEFT: u8 = 1 << 2;
-/// That work runs: what it causes is done before it returns.
+/// That work runs, or an event of our own, which ends with it: what either causes is done before it returns.
 pub(super) const SETTLING: u8 = 1 << 3;
 /// The last read filled a whole block: the next one gets a large one.
 pub(super) const FILLED: u8 = 1 << 4;
@@ -31,6 +31,12 @@ impl Flags {
     #[inline]
     pub(super) fn has(&self, bit: u8) -> bool {
         self.0.get() & bit != 0
+    }
+
+    /// Of `bits`, exactly these.
+    #[inline]
+    pub(super) fn has_just(&self, these: u8, bits: u8) -> bool {
+        self.0.get() & bits == these
     }
 
     #[inline]

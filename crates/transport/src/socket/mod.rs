@@ -203,6 +203,7 @@ impl Watch for SocketTransport {
         if self.flags.has(LINGERS) {
             return self.linger();
         }
+        let settling = self.begin_settling();
         if readiness.is_readable() && self.life.get().wants_reads() {
             self.read_ready();
         }
@@ -210,6 +211,7 @@ impl Watch for SocketTransport {
         if readiness.is_writable() && self.flags.has(BLOCKED) {
             self.write_ready();
         }
+        self.finish(&settling);
     }
 
     fn on_loop_close(self: Rc<Self>) {

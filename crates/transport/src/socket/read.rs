@@ -95,7 +95,7 @@ impl SocketTransport {
     ) -> Received {
         let size = if self.flags.has(FILLED) { BlockSize::Large } else { BlockSize::Small };
         let mut lent = LentBlock::take(self.handle().blocks(), size);
-        let block = lent.bytes();
+        let block = lent.memory();
         let room = most.min(block.len());
         let n = match self.try_read(&mut block[..room]) {
             Ok(n) if n > 0 => n,
@@ -104,7 +104,7 @@ impl SocketTransport {
         // A full small block earns a large one, until less than that comes.
         self.flags.put(FILLED, n >= SMALL_BLOCK);
         *callback = "data_received";
-        match protocol.data_received(&block[..n]) {
+        match protocol.data_received(&lent.lend()[..n]) {
             Ok(()) => Received::Bytes(n),
             Err(error) => Received::Failed("data_received() failed", error),
         }
@@ -174,8 +174,20 @@ impl LentBlock<'_> {
         LentBlock { block: Some(pool.take(size)), pool }
     }
 
-    pub(super) fn bytes(&mut self) -> &mut [u8] {
+    pub(super) fn memory(&mut self) -> &mut [u8] {
         self.block.as_deref_mut().unwrap_or_default()
+    }
+
+    /// Its bytes are given to user code, which may write them back: then they need not be copied.
+    #[inline]
+    fn lend(&self) -> &[u8] {
+        match &self.block {
+            Some(block) => {
+                self.pool.lend(block);
+                block
+            }
+            None => &[],
+        }
     }
 }
 

@@ -5,15 +5,19 @@ use std::rc::Rc;
 use millrun_loop::UnitEnd;
 
 use super::SocketTransport;
-use super::flags::{LEFT, SETTLING, UNSENT};
+use super::flags::{Flags, LEFT, SETTLING, UNSENT};
 use crate::pressure::{Pressure, Signal};
 
 impl SocketTransport {
     /// Leaves work for the end of the unit, once.
+    #[inline]
     pub(super) fn leave_work(&self) {
-        if self.flags.has(LEFT | SETTLING) {
-            return;
+        if !self.flags.has(LEFT | SETTLING) {
+            self.leave_work_now();
         }
+    }
+
+    fn leave_work_now(&self) {
         // Outside of any unit it would be queued, and be taken for the turn of `connection_made`, which sends
         // what there is anyway.
         if !self.life.get().is_made() && !self.handle().in_unit() {
@@ -26,11 +30,15 @@ impl SocketTransport {
     }
 
     /// The buffer's size or its marks changed.
+    #[inline]
     pub(super) fn update_pressure(&self) {
-        let mut pressure = self.pressure.get();
-        if !self.flags.has(UNSENT) && pressure == Pressure::new() {
-            return;
+        if self.flags.has(UNSENT) || self.pressure.get() != Pressure::new() {
+            self.change_pressure();
         }
+    }
+
+    fn change_pressure(&self) {
+        let mut pressure = self.pressure.get();
         let unsettled = pressure.update(self.buffered(), self.marks());
         self.pressure.set(pressure);
         if unsettled && self.life.get().tells_pressure() {
@@ -89,19 +97,49 @@ impl UnitEnd for SocketTransport {
 }
 
 impl SocketTransport {
+    /// An event of our own begins: what it leaves to be done is done when it ends, by [`finish`](Self::finish).
+    #[inline]
+    pub(super) fn begin_settling(&self) -> Settling<'_> {
+        self.flags.set(SETTLING);
+        Settling(&self.flags)
+    }
+
     fn finish_unit(self: Rc<Self>) {
         self.flags.clear(LEFT);
-        self.flags.set(SETTLING);
+        let settling = self.begin_settling();
+        self.finish(&settling);
+    }
+
+    /// Does what the unit has left, within it.
+    #[inline]
+    pub(super) fn finish(self: &Rc<Self>, settling: &Settling<'_>) {
         self.send_buffered();
+        if self.flags.has(UNSENT) || self.pressure.get() != Pressure::new() {
+            self.tell_pressure(settling);
+        }
+    }
+
+    #[inline(never)]
+    fn tell_pressure(self: &Rc<Self>, _: &Settling<'_>) {
         self.settle();
         // What the callback wrote leaves too.
         self.send_buffered();
-        self.flags.clear(SETTLING);
         // A callback that makes its own opposite true each time must not keep the unit from ending. A
         // loop that is closed tells nothing any more.
         let untold = self.pressure.get().is_unsettled() && self.life.get().tells_pressure();
         if untold || self.is_sendable() {
-            let _ = self.handle().clone().call_soon(move || self.finish_unit());
+            let this = Rc::clone(self);
+            let _ = self.handle().call_soon(move || this.finish_unit());
         }
+    }
+}
+
+/// The transport's own unit, which ends when this is dropped, also by a panic.
+pub(super) struct Settling<'a>(&'a Flags);
+
+impl Drop for Settling<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.clear(SETTLING);
     }
 }

@@ -8,13 +8,14 @@
 
 use std::io::ErrorKind;
 
-use millrun_loop::catch;
+use millrun_loop::{Panic, catch};
 
 use super::SocketTransport;
 use super::flags::{BLOCKED, GATHERS, SENT, UNSENT};
 use super::outgoing::{Data, Outgoing};
 use crate::buffer::WriteBuffer;
 use crate::lifecycle::{Lifecycle, Next};
+use crate::pressure::Pressure;
 use crate::{Flow, Watermarks};
 
 /// A write of at least this many bytes goes out at once. Copying 16 KiB (into a block that is in cache) costs
@@ -25,7 +26,34 @@ const LARGE_WRITE: usize = 16 * 1024;
 /// over loopback takes.
 const GATHERED: usize = 64 * 1024;
 
+/// When gathered bytes leave before the unit ends: never above the high mark.
+pub(super) fn enough(marks: Watermarks) -> usize {
+    marks.high.min(GATHERED)
+}
+
 impl SocketTransport {
+    /// The write that most are: a small one, with nothing in its way. False: it is another one, and nothing was done.
+    #[inline]
+    pub(super) fn write_plainly(&self, data: &[u8]) -> bool {
+        let plain = self.life.get().takes_writes()
+            && self.flags.has_just(GATHERS, GATHERS | BLOCKED)
+            && self.pressure.get() == Pressure::new();
+        if !plain || data.is_empty() || data.len() >= LARGE_WRITE {
+            return false;
+        }
+        let enough = self.enough();
+        let pool = self.handle().blocks();
+        let mut buffer = self.buffer.borrow_mut();
+        if buffer.len() + data.len() >= enough {
+            return false;
+        }
+        buffer.gather(data, pool);
+        drop(buffer);
+        self.flags.set(UNSENT);
+        self.leave_work();
+        true
+    }
+
     pub(super) fn write_data(&self, data: Data<'_>) -> Flow {
         if !self.life.get().takes_writes() {
             return Flow::Closed;
@@ -47,7 +75,7 @@ impl SocketTransport {
 
     /// Gathers a write, unless it is the one that makes it enough.
     fn gathers(&self, data: &Data<'_>, len: usize) -> bool {
-        let enough = self.marks().high.min(GATHERED);
+        let enough = self.enough();
         self.with_buffer(|buffer, pool| {
             let gathers = buffer.len() + len < enough;
             if gathers {
@@ -78,13 +106,32 @@ impl SocketTransport {
 
     /// One send of what is buffered and of `data`; what does not leave is buffered.
     fn send(&self, data: Data<'_>) {
-        let pool = self.handle().blocks();
         let mut out = Outgoing::take(self);
-        let (before, behind) = (out.buffer.len(), data.len());
+        let all = out.buffer.len() + data.len();
         // A stranger's socket may panic: that ends the connection, as an error does.
-        let result = catch(|| self.socket(|socket| data.send_behind(&out.buffer, socket)))
-            .unwrap_or_else(|panic| Some(Err(std::io::Error::other(panic))));
-        let sent = match result {
+        let result = catch(|| self.socket(|socket| data.send_behind(&out.buffer, socket)));
+        match result {
+            Ok(Some(Ok(n))) if n == all => {
+                out.buffer.clear(self.handle().blocks());
+                drop(out);
+                self.flags.set(SENT);
+                self.sent(n);
+            }
+            other => self.sent_less(other, data, out),
+        }
+    }
+
+    /// Not all has left, or it is not known.
+    #[inline(never)]
+    fn sent_less(
+        &self,
+        result: Result<Option<std::io::Result<usize>>, Panic>,
+        data: Data<'_>,
+        mut out: Outgoing<'_>,
+    ) {
+        let pool = self.handle().blocks();
+        let (before, behind) = (out.buffer.len(), data.len());
+        let sent = match result.unwrap_or_else(|panic| Some(Err(std::io::Error::other(panic)))) {
             Some(Ok(n)) => n,
             // A socket on the stack is as good as a full one; one that is gone has no writers.
             None => 0,
@@ -112,14 +159,23 @@ impl SocketTransport {
     }
 
     /// So many bytes have left.
+    #[inline]
     fn sent(&self, bytes: usize) {
         let life = self.life.get();
-        if bytes > 0 && life.is_flushing() {
+        if life.is_flushing() || life.ended_writing() {
+            return self.sent_last(bytes);
+        }
+        self.update_pressure();
+    }
+
+    #[inline(never)]
+    fn sent_last(&self, bytes: usize) {
+        if bytes > 0 && self.life.get().is_flushing() {
             let now = self.handle().now();
             self.rare(|rare| rare.progress = now);
         }
         self.update_pressure();
-        if !self.flags.has(UNSENT) && (life.is_flushing() || life.ended_writing()) {
+        if !self.flags.has(UNSENT) {
             let next = self.step(Lifecycle::handle_flushed);
             self.follow(next, None);
         }
@@ -163,6 +219,11 @@ impl SocketTransport {
     /// Drops what is buffered, and says how many bytes that were.
     pub(super) fn drop_buffered(&self) -> usize {
         self.with_buffer(WriteBuffer::clear)
+    }
+
+    #[inline]
+    fn enough(&self) -> usize {
+        self.peek(|rare| rare.marks).map_or(self.common.enough, enough)
     }
 
     pub(super) fn marks(&self) -> Watermarks {
