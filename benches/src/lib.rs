@@ -10,6 +10,7 @@
 pub mod check;
 pub mod contract;
 pub mod digest;
+pub mod load;
 pub mod peer;
 pub mod report;
 pub mod runner;

@@ -1,6 +1,6 @@
 //! What the runner and a load say to each other: one JSON value a line, commands on the load's standard input, answers on its output.
 //!
-//! `load SCENARIO --port PORT --pid PID [--connections N]` connects, checks that each connection works, and says [`Answer::Ready`]. Then
+//! `load SCENARIO --port PORT --pid PID` (and [options](crate::load)) connects, checks that each connection works, and says [`Answer::Ready`]. Then
 //! it waits for commands; in between its connections stay open and silent, so that several servers can be alive while one
 //! is measured. A window's figures are exact: CPU time is read when every reply has come and the server sleeps again.
 

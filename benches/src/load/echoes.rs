@@ -1,0 +1,60 @@
+//! The scenarios that echo: their windows, and the readers beside them that stall.
+
+use std::net::TcpStream;
+
+use super::arguments::Arguments;
+use super::crowd::{self, Crowd};
+use super::latency::Latencies;
+use super::meter::Watched;
+use super::schedule::Schedule;
+use super::session::{Drive, Measured};
+use super::{Failure, Outcome};
+use crate::scenario::Kind;
+
+/// One part in so many of a window is driven before it, for the server's caches and allocator.
+const WARM_UP: u64 = 20;
+
+#[derive(Debug)]
+pub(super) struct Echoes {
+    crowd: Crowd,
+    watched: Watched,
+    /// Open, never read.
+    _stalled: Vec<TcpStream>,
+}
+
+impl Echoes {
+    /// Connected, and each connection checked; `most` is how many descriptors there are for them.
+    pub(super) fn new(arguments: &Arguments, most: usize) -> Outcome<Self> {
+        let (greeting, stalled): (&[u8], _) = match arguments.scenario.kind {
+            Kind::Mixed { stalled } => (b"E", stalled),
+            _ => (b"", 0),
+        };
+        let stall = |_| {
+            crowd::connect(arguments.port, b"D", arguments.patience)
+                .map_err(Failure::io("a reader that stalls"))
+        };
+        let stalled = (0..stalled).map(stall).collect::<Outcome<_>>()?;
+        let mut crowd = Crowd::new(arguments)?;
+        crowd.join(arguments.scenario.connections.min(most), greeting)?;
+        Ok(Self { crowd, watched: Watched::new(arguments), _stalled: stalled })
+    }
+}
+
+impl Drive for Echoes {
+    fn connections(&self) -> usize {
+        self.crowd.len()
+    }
+
+    fn measure(&mut self, nanos: u64, rate: Option<u64>) -> Outcome<Measured> {
+        self.crowd.closed(nanos / WARM_UP, &mut Latencies::new()?)?;
+        let mut latencies = Latencies::new()?;
+        let schedule = rate.map(|rate| Schedule::new(rate, self.crowd.len(), nanos));
+        let meter = self.watched.start()?;
+        let units = match schedule {
+            None => self.crowd.closed(nanos, &mut latencies)?,
+            Some(schedule) => self.crowd.open(schedule, &mut latencies)?,
+        };
+        let window = self.watched.end(&meter, units, units * self.crowd.size() as u64)?;
+        Ok(Measured { window, latency: Some(latencies.report(rate.unwrap_or(0))) })
+    }
+}

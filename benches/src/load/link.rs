@@ -1,0 +1,111 @@
+//! One connection whose replies must be what it sent.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+
+use mio::net::TcpStream;
+
+use super::block::Block;
+use super::{Failure, Outcome};
+
+#[derive(Debug)]
+pub(super) struct Link {
+    stream: TcpStream,
+    /// Which one it is, for the place in the block and for messages.
+    number: usize,
+    /// Bytes that are to be sent, that were sent, and that came back, since the beginning.
+    queued: u64,
+    sent: u64,
+    received: u64,
+}
+
+impl Link {
+    pub(super) fn new(stream: TcpStream, number: usize) -> Self {
+        Self { stream, number, queued: 0, sent: 0, received: 0 }
+    }
+
+    /// Sends so many bytes more: at once what the kernel takes, the rest when it is told that the socket is writable.
+    pub(super) fn push(&mut self, block: &Block, length: usize) -> Outcome {
+        self.queued += length as u64;
+        self.flush(block)
+    }
+
+    /// Sends what is queued, as far as the kernel takes it.
+    pub(super) fn flush(&mut self, block: &Block) -> Outcome {
+        while self.sent < self.queued {
+            let length = (self.queued - self.sent) as usize;
+            match self.stream.write(block.at(self.number, self.sent, length)) {
+                Ok(taken) => self.sent += taken as u64,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Failure::io(self.place("sending"))(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what came and compares it. How many bytes: 0 when there were none yet.
+    pub(super) fn receive(&mut self, block: &Block, buffer: &mut [u8]) -> Outcome<usize> {
+        let before = self.received;
+        loop {
+            match self.stream.read(buffer) {
+                Ok(0) => {
+                    return Err(Failure::new(self.place("expected a reply, got the end of file")));
+                }
+                Ok(length) => {
+                    self.compare(block, &buffer[..length])?;
+                    // A short read has emptied the socket, and so has one that completed what was sent: the next bytes will be told.
+                    if length < buffer.len() || self.received == self.queued {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Failure::io(self.place("expected a reply"))(error)),
+            }
+        }
+        Ok((self.received - before) as usize)
+    }
+
+    /// Nothing was sent that didn't come back: nothing may come now.
+    pub(super) fn expect_silence(&mut self, block: &Block, buffer: &mut [u8]) -> Outcome {
+        self.receive(block, buffer).map(drop)
+    }
+
+    /// Counts from here on; all that was sent has come back.
+    pub(super) fn restart(&mut self) {
+        (self.queued, self.sent, self.received) = (0, 0, 0);
+    }
+
+    /// Bytes that were to be sent since the beginning.
+    pub(super) fn queued(&self) -> u64 {
+        self.queued
+    }
+
+    /// Bytes that came back since the beginning.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    fn compare(&mut self, block: &Block, got: &[u8]) -> Outcome {
+        let expected = block.at(self.number, self.received, got.len());
+        if expected != got {
+            let place = expected.iter().zip(got).position(|(a, b)| a != b).unwrap_or(0);
+            self.received += place as u64;
+            let (expected, got) = (&expected[place..], &got[place..]);
+            let few = |bytes: &[u8]| bytes[..bytes.len().min(8)].escape_ascii().to_string();
+            let why = format!("expected \"{}\", got \"{}\"", few(expected), few(got));
+            return Err(Failure::new(self.place(&why)));
+        }
+        self.received += got.len() as u64;
+        if self.received > self.queued {
+            let excess = self.received - self.queued;
+            return Err(Failure::new(self.place(&format!("{excess} bytes more than were sent"))));
+        }
+        Ok(())
+    }
+
+    fn place(&self, what: &str) -> String {
+        let Self { number, received, queued, .. } = self;
+        format!("connection {number}, after {received} bytes of {queued} came back: {what}")
+    }
+}
