@@ -6,7 +6,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub mod figures;
+pub mod html;
+pub mod plot;
 pub mod stats;
+pub mod targets;
+pub mod words;
 
 /// The version of this format: a file of another one is refused.
 pub const FORMAT: u32 = 1;

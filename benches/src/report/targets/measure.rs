@@ -1,0 +1,182 @@
+//! Finds a target's figure in a report: its value, what the limit has in its place, how it was measured; or why there is none.
+
+use super::super::figures::{cpu, exact, load_saturated, load_share, memory_of};
+use super::super::stats::{Estimate, paired, paired_tails};
+use super::super::{Report, ServerResult, Window};
+use super::table::Measure;
+use crate::peer::LIMIT;
+
+/// What was found.
+pub(super) struct Found {
+    pub(super) value: Result<Estimate, String>,
+    /// The same figure of the hand-written server, where it has one.
+    pub(super) limit: Option<Estimate>,
+    pub(super) how: String,
+    /// What a reader has to know to judge it.
+    pub(super) note: String,
+}
+
+impl Measure {
+    pub(super) fn find(&self, report: &Report) -> Found {
+        match *self {
+            Self::Cpu { scenario, peer, other } => Found {
+                value: pair(report, scenario, peer, other).and_then(|(one, two)| {
+                    paired(one, two, Window::cpu_per_unit).ok_or_else(no_round)
+                }),
+                limit: None,
+                how: format!("server CPU per unit, {peer} / {other}, {scenario}, by round"),
+                note: String::new(),
+            },
+            Self::Rate { scenario, peer, other } => found_rate(report, scenario, peer, other),
+            Self::Count { scenario, peer, what } => {
+                let get = |peer: &str| report.count(peer, scenario, what).map(exact);
+                let missing = || {
+                    let name = format!("{peer} in {scenario}");
+                    why_not(report, &[&format!("counts: {name}"), "counts"])
+                        .unwrap_or_else(|| format!("{what} of {name} not counted"))
+                };
+                Found {
+                    value: get(peer).ok_or_else(missing),
+                    limit: get(LIMIT),
+                    how: counted(what, scenario),
+                    note: String::new(),
+                }
+            }
+            Self::Idle { peer } => {
+                let each = |peer: &str| {
+                    ["idle", "idle-1000"].iter().find_map(|scenario| {
+                        let server = report.server(scenario, peer)?;
+                        Some((memory_of(server)?.1, server.connections))
+                    })
+                };
+                let bytes = each(peer);
+                Found {
+                    value: bytes
+                        .map(|(bytes, _)| exact(bytes))
+                        .ok_or_else(|| missing(report, "idle", peer)),
+                    limit: each(LIMIT).map(|(bytes, _)| exact(bytes)),
+                    how: format!(
+                        "resident bytes of {peer} after one echo each, of {} connections",
+                        bytes.map_or(10_000, |(_, connections)| connections)
+                    ),
+                    note: String::new(),
+                }
+            }
+            Self::Growth { peer, scenario, base } => {
+                let ratio =
+                    |one: &ServerResult, two: &ServerResult| Some(cpu(one)?.over(&cpu(two)?));
+                across(report, [peer, scenario, base], "server CPU per message", ratio)
+            }
+            Self::Tail { peer, scenario, base } => {
+                across(report, [peer, scenario, base], "99th percentile of latency", tails)
+            }
+            Self::Micro { group, other } => found_micro(report, group, other),
+        }
+    }
+}
+
+fn found_rate(report: &Report, scenario: &str, peer: &str, other: &str) -> Found {
+    let pair = pair(report, scenario, peer, other);
+    let note = match &pair {
+        Ok((one, _)) if load_saturated(one) => format!(
+            "the load used {:.0} % of its core with {peer}: the server could do more",
+            load_share(one).unwrap_or(0.0) * 100.0
+        ),
+        _ => String::new(),
+    };
+    Found {
+        value: pair
+            .and_then(|(one, two)| paired(one, two, Window::throughput).ok_or_else(no_round)),
+        limit: None,
+        how: format!("units a second, {peer} / {other}, {scenario}, by round"),
+        note,
+    }
+}
+
+fn found_micro(report: &Report, group: &str, other: &str) -> Found {
+    let value = match (report.micro(group, "millrun"), report.micro(group, other)) {
+        (Some(ours), Some(theirs)) => Ok(ours.over(&theirs)),
+        _ if report.micro.is_empty() => Err("criterion was not run: cargo bench".to_owned()),
+        (None, _) => Err(format!("criterion has no {group} of millrun")),
+        (_, None) => Err(format!("criterion has no {group} of {other}")),
+    };
+    let how = format!("time for each, millrun / {other}, criterion's {group}");
+    Found { value, limit: None, how, note: String::new() }
+}
+
+/// By round where both have rounds; else the quotient of all their messages' percentiles.
+fn tails(one: &ServerResult, two: &ServerResult) -> Option<Estimate> {
+    paired_tails(one, two).or_else(|| {
+        let tail = |server: &ServerResult| server.latency.as_ref()?.quantile(0.99);
+        Some(exact(tail(one)? as f64 / tail(two)? as f64))
+    })
+}
+
+/// One server's figure in a scenario over its figure in another, and the hand-written server's beside it.
+fn across(
+    report: &Report,
+    [peer, scenario, base]: [&str; 3],
+    what: &str,
+    figure: impl Fn(&ServerResult, &ServerResult) -> Option<Estimate>,
+) -> Found {
+    let get = |scenario: &str, peer: &str| {
+        report.server(scenario, peer).ok_or_else(|| missing(report, scenario, peer))
+    };
+    let ratio = |peer: &str| {
+        let ratio = figure(get(scenario, peer)?, get(base, peer)?);
+        ratio.filter(|ratio| ratio.median.is_finite()).ok_or_else(no_round)
+    };
+    let most = report.server(scenario, peer).map_or(0, |server| server.connections);
+    let asked = crate::scenario::named(scenario).map_or(0, |scenario| scenario.connections);
+    let note = if most > 0 && most < asked {
+        format!("{most} connections only: descriptors are short")
+    } else {
+        String::new()
+    };
+    Found {
+        value: ratio(peer),
+        limit: ratio(LIMIT).ok(),
+        how: format!("{what} of {peer}, {scenario} / {base}"),
+        note,
+    }
+}
+
+fn pair<'a>(
+    report: &'a Report,
+    scenario: &str,
+    peer: &str,
+    other: &str,
+) -> Result<(&'a ServerResult, &'a ServerResult), String> {
+    let get =
+        |peer: &str| report.server(scenario, peer).ok_or_else(|| missing(report, scenario, peer));
+    Ok((get(peer)?, get(other)?))
+}
+
+fn counted(what: &str, scenario: &str) -> String {
+    let tool = match what {
+        "instructions" | "allocations" => "callgrind",
+        "copies" => "dhat (bytes given to memcpy and its like, for each byte of payload)",
+        _ => "strace",
+    };
+    format!("{tool}, {scenario}: a long run less a short one")
+}
+
+/// Why there is no figure of a peer in a scenario.
+fn missing(report: &Report, scenario: &str, peer: &str) -> String {
+    let both = format!("{peer} in {scenario}");
+    why_not(report, &[&both, peer, scenario]).unwrap_or_else(|| {
+        if report.scenario(scenario).is_none() {
+            format!("{scenario} was not run")
+        } else {
+            format!("{peer} was not measured in {scenario}")
+        }
+    })
+}
+
+fn why_not(report: &Report, names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| Some(format!("{name}: {}", report.why_skipped(name)?)))
+}
+
+fn no_round() -> String {
+    "no round that can be compared".to_owned()
+}

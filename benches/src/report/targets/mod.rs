@@ -1,0 +1,246 @@
+//! What is to be reached, and whether it was: each line with its figure, how that was measured, and a verdict that the spread
+//! allows.
+
+mod measure;
+mod table;
+
+use std::fmt::Write as _;
+
+use super::Report;
+use super::stats::{Estimate, FEWEST};
+use table::{Bound, Measure, Target};
+
+/// One line of the table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// What it is a case of.
+    pub group: &'static str,
+    /// Which case: a layer, a column, who it is compared with.
+    pub case: &'static str,
+    /// The target's number.
+    pub target: f64,
+    /// Whether the value is to be at most that; else at least.
+    pub at_most: bool,
+    /// What the number counts.
+    pub unit: Unit,
+    /// The value and its interval, if it was measured.
+    pub value: Option<Estimate>,
+    /// What the hand-written server has in its place, where that can be said: no stack can be expected to do better.
+    pub limit: Option<Estimate>,
+    /// What was measured, and how.
+    pub how: String,
+    /// What a reader has to know to judge it; often nothing.
+    pub note: String,
+    /// Whether it was reached.
+    pub verdict: Verdict,
+}
+
+/// What a row's numbers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unit {
+    /// So many times the other.
+    Ratio,
+    /// So many per unit of the scenario.
+    Count,
+    /// Bytes.
+    Bytes,
+}
+
+/// Whether a target was reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// The whole interval is on the right side.
+    Met,
+    /// The interval holds the target: the noise is larger than the difference.
+    Even,
+    /// The whole interval is on the wrong side.
+    Missed,
+    /// The whole interval is on the wrong side, and the hand-written server's is too.
+    Beyond,
+    /// There is no figure.
+    NotMeasured {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Verdict {
+    /// In a word or two.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::Even => "even",
+            Self::Missed => "missed",
+            Self::Beyond => "beyond the machine",
+            Self::NotMeasured { .. } => "not measured",
+        }
+    }
+}
+
+impl Row {
+    /// The target with its operator.
+    #[must_use]
+    pub fn wanted(&self) -> String {
+        let operator = if self.at_most { "<=" } else { ">=" };
+        format!("{operator} {}", self.shown(self.target))
+    }
+
+    /// The value with its interval.
+    #[must_use]
+    pub fn measured(&self) -> String {
+        self.value.map_or_else(|| "-".to_owned(), |value| self.estimate(value))
+    }
+
+    /// A figure of this row with its interval.
+    #[must_use]
+    pub fn estimate(&self, value: Estimate) -> String {
+        let middle = self.shown(value.median);
+        let exact = value.low == value.high;
+        if exact {
+            return middle;
+        }
+        format!("{middle} ({} to {})", self.shown(value.low), self.shown(value.high))
+    }
+
+    /// A number of this row's unit.
+    fn shown(&self, number: f64) -> String {
+        match self.unit {
+            Unit::Ratio => format!("{number:.2} x"),
+            Unit::Bytes => format!("{number:.0} B"),
+            Unit::Count if self.target >= 100.0 => format!("{number:.0}"),
+            Unit::Count => format!("{number:.3}"),
+        }
+    }
+}
+
+/// A count this near to the target is it: one call of thousands of messages is a coincidence.
+const COINCIDENCE: f64 = 0.005;
+
+/// Every target, in the order of the table.
+#[must_use]
+pub fn rows(report: &Report) -> Vec<Row> {
+    table::ALL.iter().map(|target| row(target, report)).collect()
+}
+
+fn row(target: &Target, report: &Report) -> Row {
+    let mut found = target.measure.find(report);
+    if found.value.as_ref().is_ok_and(|value| !finite(value)) {
+        found.value = Err("no figure: nothing was done, or in no time".to_owned());
+    }
+    let (bound, at_most) = match target.bound {
+        Bound::AtMost(bound) => (bound, true),
+        Bound::AtLeast(bound) => (bound, false),
+    };
+    let unit = match target.measure {
+        Measure::Count { .. } => Unit::Count,
+        Measure::Idle { .. } => Unit::Bytes,
+        _ => Unit::Ratio,
+    };
+    let slack = if unit == Unit::Count { COINCIDENCE } else { 0.0 };
+    let verdict = match &found.value {
+        Err(why) => Verdict::NotMeasured { why: why.clone() },
+        Ok(value) => match judge(*value, bound, slack, at_most) {
+            Verdict::Missed => beyond(found.limit, bound, slack, at_most),
+            other => other,
+        },
+    };
+    Row {
+        group: target.group,
+        case: target.case,
+        target: bound,
+        at_most,
+        unit,
+        value: found.value.ok(),
+        limit: found.limit.filter(finite),
+        how: found.how,
+        note: found.note,
+        verdict,
+    }
+}
+
+fn finite(value: &Estimate) -> bool {
+    [value.median, value.low, value.high].iter().all(|part| part.is_finite())
+}
+
+fn judge(value: Estimate, bound: f64, slack: f64, at_most: bool) -> Verdict {
+    let (best, worst) = if at_most { (value.low, value.high) } else { (-value.high, -value.low) };
+    let bound = slack + if at_most { bound } else { -bound };
+    // A count has no rounds; what was measured is not concluded from so few.
+    if (1..FEWEST).contains(&value.rounds) {
+        return Verdict::Even;
+    }
+    if worst <= bound {
+        Verdict::Met
+    } else if best <= bound {
+        Verdict::Even
+    } else {
+        Verdict::Missed
+    }
+}
+
+/// What a missed target is: what the hand-written server misses too, the machine does not allow.
+fn beyond(limit: Option<Estimate>, bound: f64, slack: f64, at_most: bool) -> Verdict {
+    match limit.map(|limit| judge(limit, bound, slack, at_most)) {
+        Some(Verdict::Missed) => Verdict::Beyond,
+        _ => Verdict::Missed,
+    }
+}
+
+/// How many rows have each verdict, in the order of [`Verdict`]; those with none left out.
+#[must_use]
+pub fn tally(rows: &[Row]) -> Vec<(&'static str, usize)> {
+    let names = ["met", "even", "missed", "beyond the machine", "not measured"];
+    let count = |name| rows.iter().filter(|row| row.verdict.name() == name).count();
+    names.into_iter().map(|name| (name, count(name))).filter(|(_, count)| *count > 0).collect()
+}
+
+/// The table for a terminal.
+#[must_use]
+pub fn text(report: &Report) -> String {
+    let rows = rows(report);
+    let mut out = String::new();
+    let mut group = "";
+    for row in &rows {
+        if row.group != group {
+            group = row.group;
+            let _ = writeln!(out, "{group}");
+        }
+        let _ = write!(
+            out,
+            "  {:<44} {:>10}   {:<26} {}",
+            row.case,
+            row.wanted(),
+            row.measured(),
+            row.verdict.name()
+        );
+        if let Some(why) = row.reason() {
+            let _ = write!(out, ": {why}");
+        }
+        out.push('\n');
+    }
+    let tally: Vec<String> =
+        tally(&rows).into_iter().map(|(name, count)| format!("{count} {name}")).collect();
+    let _ = writeln!(out, "targets: {}", tally.join(", "));
+    out
+}
+
+impl Row {
+    /// What explains the verdict, if anything does.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        let mut parts = Vec::new();
+        if let Verdict::NotMeasured { why } = &self.verdict {
+            parts.push(why.clone());
+        }
+        if let (Some(limit), Verdict::Missed | Verdict::Beyond) = (self.limit, &self.verdict) {
+            parts.push(format!("hand-written epoll has {}", self.estimate(limit)));
+        }
+        if !self.note.is_empty() {
+            parts.push(self.note.clone());
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
