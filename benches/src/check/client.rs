@@ -103,14 +103,15 @@ impl Client {
         self.expect(data)
     }
 
-    /// Sends bytes, from place `from` on, until nobody takes more; says how many that were.
-    pub(super) fn fill(&mut self, from: u64) -> Outcome<u64> {
+    /// Sends bytes until nobody takes more; says how many that were.
+    pub(super) fn fill(&mut self) -> Outcome<u64> {
         self.stream.set_nonblocking(true)?;
+        // As long as several periods of `byte`.
+        let data = bytes(251 * 1000);
         let mut sent = 0;
         let mut silent = false;
         loop {
-            let data: Vec<u8> = (from + sent..from + sent + 65_521).map(byte).collect();
-            match self.stream.write(&data) {
+            match self.stream.write(&data[(sent % 251) as usize..]) {
                 Ok(n) => {
                     sent += n as u64;
                     silent = false;

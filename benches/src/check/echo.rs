@@ -112,7 +112,7 @@ fn two(server: &Running, hello: &[u8]) -> Outcome {
 fn stalled(server: &Running, hello: &[u8]) -> Outcome {
     let before = server.memory()?;
     let mut stalled = Client::connect(server, hello)?;
-    let sent = stalled.fill(0)?;
+    let sent = stalled.fill()?;
     server.has_not_grown(before)?;
     let mut other = Client::connect(server, hello)?;
     for _ in 0..50 {
@@ -134,7 +134,7 @@ fn stalled(server: &Running, hello: &[u8]) -> Outcome {
 
 fn vanished(server: &Running, hello: &[u8]) -> Outcome {
     let mut reset = Client::connect(server, hello)?;
-    reset.fill(0)?;
+    reset.fill()?;
     reset.reset()?;
     let mut early = Client::connect(server, hello)?;
     early.send(b"is not waited for")?;

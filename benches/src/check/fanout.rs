@@ -95,7 +95,7 @@ fn bulk(publisher: &mut Client, subscribers: &mut [Client]) -> Outcome {
 fn stalled(server: &Running, publisher: &mut Client, subscribers: &mut [Client]) -> Outcome {
     let stalled = subscribe(server, publisher)?;
     let before = server.memory()?;
-    let sent = publisher.fill(0)?;
+    let sent = publisher.fill()?;
     server.has_not_grown(before)?;
     stalled.reset()?;
     thread::scope(|scope| {

@@ -50,7 +50,7 @@ fn many(server: &Running) -> Outcome {
 fn stalled(server: &Running) -> Outcome {
     let before = server.memory()?;
     let mut stalled = Client::connect(server, b"")?;
-    let sent = stalled.fill(0)?; // has line feeds: each 251 bytes
+    let sent = stalled.fill()?; // has line feeds: each 251 bytes
     server.has_not_grown(before)?;
     let mut other = Client::connect(server, b"")?;
     for _ in 0..50 {
@@ -63,7 +63,7 @@ fn stalled(server: &Running) -> Outcome {
 
 fn vanished(server: &Running) -> Outcome {
     let mut reset = Client::connect(server, b"")?;
-    reset.fill(0)?;
+    reset.fill()?;
     reset.reset()?;
     let mut early = Client::connect(server, b"")?;
     early.send(b"half a li")?;
