@@ -5,7 +5,7 @@ use std::io;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use rustix::net::{self, RecvFlags, SendFlags};
+use rustix::net::{self, RecvFlags, SendFlags, Shutdown};
 
 use crate::poll::Poll;
 
@@ -27,10 +27,15 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Watched for reading under that key.
-    pub(crate) fn new(poll: &Poll, key: usize, socket: OwnedFd) -> io::Result<Self> {
-        poll.add(&socket, key, EventFlags::IN)?;
-        Ok(Self { socket, unsent: Vec::new(), gone: 0, watched: EventFlags::IN, ended: false })
+    /// Watched for `wanted` under that key.
+    pub(crate) fn new(
+        poll: &Poll,
+        key: usize,
+        socket: OwnedFd,
+        wanted: EventFlags,
+    ) -> io::Result<Self> {
+        poll.add(&socket, key, wanted)?;
+        Ok(Self { socket, unsent: Vec::new(), gone: 0, watched: wanted, ended: false })
     }
 
     /// So many bytes came; 0 when there are none now, or none any more ([`has_ended`](Self::has_ended)).
@@ -70,13 +75,43 @@ impl Link {
         Ok(())
     }
 
-    /// Has epoll watch `wanted` from now on.
+    /// Sends the end of file.
+    pub(crate) fn shut_down(&self) -> io::Result<()> {
+        Ok(net::shutdown(&self.socket, Shutdown::Write)?)
+    }
+
+    /// Has epoll watch for the end of file, and while there is something unsent for space.
+    pub(crate) fn keep(&mut self, poll: &Poll, key: usize) -> io::Result<()> {
+        let space = if self.has_unsent() { EventFlags::OUT } else { EventFlags::empty() };
+        self.watch(poll, key, EventFlags::IN | space)
+    }
+
+    /// Has epoll watch `wanted` from now on. For nothing it is taken out: it would be reported for ever when both ends are closed.
     pub(crate) fn watch(&mut self, poll: &Poll, key: usize, wanted: EventFlags) -> io::Result<()> {
         if wanted != self.watched {
-            poll.modify(&self.socket, key, wanted)?;
+            match (self.watched.is_empty(), wanted.is_empty()) {
+                (true, _) => poll.add(&self.socket, key, wanted)?,
+                (_, true) => poll.remove(&self.socket)?,
+                _ => poll.modify(&self.socket, key, wanted)?,
+            }
             self.watched = wanted;
         }
         Ok(())
+    }
+
+    /// What a connection that answers needs watched; nothing when the peer ended and has everything.
+    pub(crate) fn wanted(&self) -> Option<EventFlags> {
+        match (self.has_unsent(), self.may_receive()) {
+            (false, true) => Some(EventFlags::IN),
+            (true, true) => Some(EventFlags::IN | EventFlags::OUT),
+            (true, false) => Some(EventFlags::OUT),
+            (false, false) => None,
+        }
+    }
+
+    /// There may be more to come, and there is room for what is to be sent back.
+    pub(crate) fn may_receive(&self) -> bool {
+        !self.ended && !self.is_full()
     }
 
     /// The peer's end of file came.
@@ -93,8 +128,8 @@ impl Link {
         self.unsent.len() - self.gone > KEPT
     }
 
-    /// So many bytes were taken.
-    fn offer(&self, bytes: &[u8]) -> io::Result<usize> {
+    /// So many bytes were taken, 0 when there is no space now.
+    pub(crate) fn offer(&self, bytes: &[u8]) -> io::Result<usize> {
         match net::send(&self.socket, bytes, SendFlags::NOSIGNAL) {
             Ok(taken) => Ok(taken),
             Err(Errno::AGAIN | Errno::INTR) => Ok(0),

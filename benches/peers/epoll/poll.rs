@@ -39,13 +39,14 @@ impl Poll {
     pub(crate) fn modify(&self, fd: impl AsFd, key: usize, flags: EventFlags) -> io::Result<()> {
         Ok(epoll::modify(&self.0, fd, EventData::new_u64(key as u64), flags)?)
     }
+
+    pub(crate) fn remove(&self, fd: impl AsFd) -> io::Result<()> {
+        Ok(epoll::delete(&self.0, fd)?)
+    }
 }
 
 /// Listens, and serves for ever.
-pub(crate) fn serve<S: Shape>(
-    prepare: impl FnOnce() -> io::Result<S>,
-) -> Result<(), Box<dyn Error>> {
-    let mut shape = prepare()?;
+pub(crate) fn serve(mut shape: impl Shape) -> Result<(), Box<dyn Error>> {
     let listener = listen()?;
     let poll = Poll(epoll::create(CreateFlags::CLOEXEC)?);
     poll.add(&listener, LISTENER as usize, EventFlags::IN)?;

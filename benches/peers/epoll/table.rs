@@ -32,6 +32,12 @@ impl<T> Table<T> {
         self.places.get_mut(key)?.as_mut()
     }
 
+    /// All that are there, with their keys.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut T)> {
+        let places = self.places.iter_mut().enumerate();
+        places.filter_map(|(key, place)| Some((key, place.as_mut()?)))
+    }
+
     pub(crate) fn remove(&mut self, key: usize) {
         if self.places[key].take().is_some() {
             self.left.push(key);
