@@ -7,6 +7,8 @@ use std::ops::{BitOr, BitOrAssign};
 /// Which directions a registration wants to hear about.
 ///
 /// [`Interest::NONE`] is legal: the registration stays and is silent (a paused transport).
+// The bits are those of the `Readiness` that it hears about: cutting that down to what is wanted is one `and`, at
+// each event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Interest(u8);
 
@@ -14,20 +16,20 @@ impl Interest {
     /// Registered, and silent.
     pub const NONE: Interest = Interest(0);
     /// Report when a read would not block.
-    pub const READ: Interest = Interest(1);
+    pub const READ: Interest = Interest(Readiness::FOR_READ);
     /// Report when a write would not block.
-    pub const WRITE: Interest = Interest(2);
+    pub const WRITE: Interest = Interest(Readiness::FOR_WRITE);
     /// Both.
-    pub const BOTH: Interest = Interest(3);
+    pub const BOTH: Interest = Interest(Readiness::FOR_READ | Readiness::FOR_WRITE);
 
     /// Wants reads.
     pub const fn reads(self) -> bool {
-        self.0 & 1 != 0
+        self.0 & Readiness::READABLE.0 != 0
     }
 
     /// Wants writes.
     pub const fn writes(self) -> bool {
-        self.0 & 2 != 0
+        self.0 & Readiness::WRITABLE.0 != 0
     }
 
     /// Wants nothing.
@@ -38,7 +40,12 @@ impl Interest {
     /// This interest with the directions of `other` taken away.
     #[must_use]
     pub const fn without(self, other: Interest) -> Interest {
-        Interest(self.0 & !other.0)
+        match (self.reads() && !other.reads(), self.writes() && !other.writes()) {
+            (true, true) => Interest::BOTH,
+            (true, false) => Interest::READ,
+            (false, true) => Interest::WRITE,
+            (false, false) => Interest::NONE,
+        }
     }
 }
 
@@ -51,7 +58,12 @@ impl BitOr for Interest {
 
 impl fmt::Debug for Interest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(["NONE", "READ", "WRITE", "READ|WRITE"][usize::from(self.0 & 3)])
+        f.write_str(match (self.reads(), self.writes()) {
+            (false, false) => "NONE",
+            (true, false) => "READ",
+            (false, true) => "WRITE",
+            (true, true) => "READ|WRITE",
+        })
     }
 }
 
@@ -128,14 +140,7 @@ impl Readiness {
     /// direction is wanted.
     #[must_use]
     pub const fn wanted(self, interest: Interest) -> Readiness {
-        let mut mask = 0;
-        if interest.reads() {
-            mask |= Self::FOR_READ;
-        }
-        if interest.writes() {
-            mask |= Self::FOR_WRITE;
-        }
-        Readiness(self.0 & mask)
+        Readiness(self.0 & interest.0)
     }
 }
 

@@ -26,14 +26,19 @@
 //! reads (fact 6; under kqueue the rest comes late, with the peer's next bytes or its FIN).
 //!
 //! A **foreign** source has no cell, since nobody here sees its reads. What an edge says of it is
-//! reported once and forgotten, and before the next wait the selector arms it anew (fact 7). It is in
+//! reported once and not kept, and before the next wait the selector arms it anew (fact 7). It is in
 //! the kernel's registry only for what it wants: nobody would ever clear the other direction.
 //!
 //! Looking at every cell at each select would cost O(registered). So the table keeps a **hot list**
-//! of the keys that may be due, and the invariant is: *whatever is due is in the list*. A registration
-//! becomes due in three ways only: an edge, a changed interest, a registration with bits already
-//! set; each of them puts it there. It leaves when a select finds it not due. A read that empties a
-//! socket need not find the list, and an idle registration costs its entry and nothing else.
+//! of the keys that may be due, and the invariant is: *whatever is due is in the list, or among the edges of
+//! the last select*. A registration becomes due in three ways only: an edge, a changed interest, a
+//! registration with bits already set. The last two put it into the list. An edge is reported as it comes from
+//! the kernel, and the next select looks at it once more: mostly its socket was read empty by then, and the
+//! list never hears of it. A key leaves the list when a select finds it not due. A read that empties a socket
+//! need not find the list, and an idle registration costs its entry and nothing else.
+//!
+//! Only if an edge comes for what this select has reported already (a hot key; kqueue, which tells of each
+//! direction alone) are its reports gone through again.
 //!
 //! A key is place and generation, and the kernel is given both. An event in flight for a registration
 //! that is gone (fact 5) finds another generation at its place, or nothing, and is dropped.
@@ -60,6 +65,17 @@ pub(super) enum Link {
     Lost,
 }
 
+/// Where the next select finds an entry that may be due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Listed {
+    /// Nowhere: it isn't due.
+    No,
+    /// Its edge is among those of the last select.
+    Edge,
+    /// Its key is in the hot list.
+    Hot,
+}
+
 /// One registration. There are ten thousand of these in an idle server: 24 bytes.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -68,21 +84,18 @@ pub(super) struct Entry {
     generation: u32,
     pub(super) fd: RawFd,
     pub(super) interest: Interest,
-    /// What edges said of a foreign source, within one select: the report forgets it.
-    heard: Readiness,
     pub(super) link: Link,
-    /// Its key is in the hot list.
-    listed: bool,
+    pub(super) listed: Listed,
 }
 
 const _: () = assert!(size_of::<Entry>() <= 24, "an idle registration is to stay cheap");
 
 impl Entry {
-    /// What a select must report of it.
+    /// What a select must report of it, whatever the kernel says. Of a foreign source that is nothing.
     fn due(&self) -> Readiness {
         match &self.cell {
             Some(cell) => cell.get().wanted(self.interest),
-            None => self.heard,
+            None => Readiness::NONE,
         }
     }
 
@@ -92,11 +105,52 @@ impl Entry {
     }
 }
 
+/// How many bits of the kernel's token (a `usize`) name the place; the others carry the generation, or as
+/// much of it as fits.
+const INDEX_BITS: u32 = if usize::BITS >= 64 { 32 } else { 20 };
+const GENERATION_MASK: u32 = (usize::MAX >> INDEX_BITS) as u32;
+
+/// The last place that a token has bits for is never given away.
+pub(super) const MAX_INDEX: usize = (1 << INDEX_BITS) - 1;
+
+/// A key as the kernel keeps it. On 32 bits a part of the generation is cut off; whoever holds a
+/// [`Key`] is compared whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    index: usize,
+    generation: u32,
+}
+
+impl Place {
+    pub(super) const fn of(key: Key) -> Place {
+        Place { index: key.index as usize, generation: key.generation & GENERATION_MASK }
+    }
+
+    pub(super) const fn token(self) -> usize {
+        ((self.generation as usize) << INDEX_BITS) | self.index
+    }
+
+    pub(super) const fn from_token(token: usize) -> Place {
+        Place { index: token & MAX_INDEX, generation: (token >> INDEX_BITS) as u32 }
+    }
+}
+
+/// What an edge came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Edge {
+    /// It is reported, or is not wanted, or means nobody.
+    Done,
+    /// It was for an owned source that this select has reported before: that report is out of date.
+    Again,
+    /// It is for a foreign source: [`foreign_edge`](Table::foreign_edge) is the place.
+    Foreign(Key),
+}
+
 /// All registrations, and which of them may be due.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     entries: Slab<Entry>,
-    /// Each key whose entry is `listed`, once; and keys that are gone.
+    /// Each key whose entry is listed as `Hot`, once; and keys that are gone.
     hot: Vec<Key>,
     /// Counts registrations. One place sees the same generation again only after 2^32 of them.
     next_generation: u32,
@@ -126,9 +180,8 @@ impl Table {
             generation: key.generation,
             fd,
             interest,
-            heard: Readiness::NONE,
             link,
-            listed: false,
+            listed: Listed::No,
         });
         debug_assert_eq!(index, key.index as usize, "next_key told another place");
         self.list_if_due(key);
@@ -137,12 +190,6 @@ impl Table {
     pub(super) fn remove(&mut self, key: Key) -> Option<Entry> {
         self.get(key)?;
         self.entries.try_remove(key.index as usize)
-    }
-
-    /// The name of the entry at a place.
-    pub(super) fn key_at(&self, index: usize) -> Option<Key> {
-        let generation = self.entries.get(index)?.generation;
-        Some(Key { index: u32::try_from(index).ok()?, generation })
     }
 
     pub(super) fn get(&self, key: Key) -> Option<&Entry> {
@@ -166,61 +213,122 @@ impl Table {
         true
     }
 
-    /// The kernel said something of a key, perhaps one that is gone.
-    pub(super) fn edge(&mut self, key: Key, bits: Readiness) {
-        let Some(entry) = self.get_mut(key) else { return };
-        match (&entry.cell, entry.link) {
-            (Some(cell), _) => cell.set(bits),
-            (None, Link::Armed | Link::Reported) => entry.heard |= bits.wanted(entry.interest),
-            // Left in the kernel by a duplicate of a descriptor that was closed (fact 5).
-            (None, _) => return,
+    /// Begins a select, for each edge of the last one: if what it reported is still due, it is hot.
+    #[inline]
+    pub(super) fn settle(&mut self, place: Place) {
+        let Some((key, entry)) = named(&mut self.entries, place) else { return };
+        if entry.listed == Listed::Edge {
+            entry.listed = Listed::No;
+            if !entry.due().is_none() {
+                self.heat(key);
+            }
         }
+    }
+
+    #[inline(never)]
+    fn heat(&mut self, key: Key) {
         self.list_if_due(key);
     }
 
-    /// Something would be reported now. Takes out of the hot list what would not.
-    pub(super) fn is_any_due(&mut self) -> bool {
-        let entries = &mut self.entries;
-        self.hot.retain(|key| {
-            let entry = entries.get_mut(key.index as usize);
-            let Some(entry) = entry.filter(|e| e.generation == key.generation) else {
-                return false;
-            };
-            entry.listed = !entry.due().is_none();
-            entry.listed
-        });
-        !self.hot.is_empty()
+    /// Then: reports what is due already and gives its number; what is not leaves the hot list.
+    #[inline]
+    pub(super) fn report_standing(&mut self, out: &mut Vec<Event>) -> usize {
+        if self.hot.is_empty() { 0 } else { self.sweep(out) }
     }
 
-    /// Appends all that is due, once a key. Foreign ones are forgotten by it, and named in `reported`.
-    pub(super) fn report(&mut self, out: &mut Vec<Event>, reported: &mut Vec<Key>) {
-        let entries = &mut self.entries;
-        self.hot.retain(|&key| {
-            let entry = entries.get_mut(key.index as usize);
-            let Some(entry) = entry.filter(|e| e.generation == key.generation) else {
-                return false;
-            };
+    #[inline(never)]
+    fn sweep(&mut self, out: &mut Vec<Event>) -> usize {
+        let mut kept = 0;
+        for i in 0..self.hot.len() {
+            let key = self.hot[i];
+            let entry = self.entries.get_mut(key.index as usize);
+            let Some(entry) = entry.filter(|e| e.generation == key.generation) else { continue };
             let readiness = entry.due();
-            if !readiness.is_none() {
+            if readiness.is_none() {
+                entry.listed = Listed::No;
+            } else {
                 out.push(Event { key, readiness });
-                if entry.cell.is_none() {
-                    entry.link = Link::Reported;
-                    reported.push(key);
+                self.hot[kept] = key;
+                kept += 1;
+            }
+        }
+        self.hot.truncate(kept);
+        kept
+    }
+
+    /// Within a select: the kernel said something of the registration that it knows by this name, if that
+    /// still is there.
+    #[inline]
+    pub(super) fn edge(&mut self, place: Place, bits: Readiness, out: &mut Vec<Event>) -> Edge {
+        let Some((key, entry)) = named(&mut self.entries, place) else { return Edge::Done };
+        let Some(cell) = &entry.cell else { return Edge::Foreign(key) };
+        cell.set(bits);
+        if entry.listed != Listed::No {
+            return Edge::Again;
+        }
+        let readiness = cell.get().wanted(entry.interest);
+        if !readiness.is_none() {
+            entry.listed = Listed::Edge;
+            out.push(Event { key, readiness });
+        }
+        Edge::Done
+    }
+
+    /// As [`edge`](Table::edge), of a foreign source. One that is reported is named in `reported`: it must be
+    /// armed anew.
+    #[inline(never)]
+    pub(super) fn foreign_edge(
+        &mut self,
+        key: Key,
+        bits: Readiness,
+        out: &mut Vec<Event>,
+        reported: &mut Vec<Key>,
+    ) {
+        let Some(entry) = self.get_mut(key) else { return };
+        let readiness = bits.wanted(entry.interest);
+        match entry.link {
+            Link::Armed if !readiness.is_none() => {
+                entry.link = Link::Reported;
+                out.push(Event { key, readiness });
+                reported.push(key);
+            }
+            // kqueue tells of each direction alone.
+            Link::Reported => {
+                if let Some(event) = out.iter_mut().rfind(|event| event.key == key) {
+                    event.readiness |= readiness;
                 }
             }
-            entry.heard = Readiness::NONE;
-            entry.listed = entry.cell.is_some() && !readiness.is_none();
-            entry.listed
-        });
+            // Left in the kernel by a duplicate of a descriptor that was closed (fact 5).
+            _ => {}
+        }
+    }
+
+    /// Ends a select in which something came [`Again`](Edge::Again): brings its reports up to date.
+    #[cold]
+    pub(super) fn refresh(&self, reports: &mut [Event]) {
+        for event in reports {
+            match self.get(event.key) {
+                Some(entry) if entry.cell.is_some() => event.readiness = entry.due(),
+                _ => {}
+            }
+        }
     }
 
     fn list_if_due(&mut self, key: Key) {
         let Some(entry) = self.get_mut(key) else { return };
-        if !entry.listed && !entry.due().is_none() {
-            entry.listed = true;
+        if entry.listed == Listed::No && !entry.due().is_none() {
+            entry.listed = Listed::Hot;
             self.hot.push(key);
         }
     }
+}
+
+/// The entry that the kernel means.
+#[inline]
+fn named(entries: &mut Slab<Entry>, place: Place) -> Option<(Key, &mut Entry)> {
+    let entry = entries.get_mut(place.index)?;
+    let key = Key { index: place.index as u32, generation: entry.generation };
+    (key.generation & GENERATION_MASK == place.generation).then_some((key, entry))
 }
 
 #[cfg(test)]

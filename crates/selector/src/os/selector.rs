@@ -11,18 +11,11 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Poll, Registry, Token};
 
-use super::readiness::{Link, Table};
+use super::readiness::{Edge, Link, MAX_INDEX, Place, Table};
 use crate::{Event, Interest, Key, Readiness, ReadyCell, Selector, Source, Wake};
 
 /// How many events one wait takes from the kernel; the rest waits there. As many as tokio takes.
 const EVENTS: usize = 1024;
-
-/// How many bits of mio's token (a `usize`) name the place; the others carry the generation, or as
-/// much of it as fits.
-const INDEX_BITS: u32 = if usize::BITS >= 64 { 32 } else { 20 };
-
-/// The last place that the token has bits for is never given away.
-const MAX_INDEX: usize = (1 << INDEX_BITS) - 1;
 
 /// No key's: it has the last place of all, which is never given away.
 const WAKE: Token = Token(usize::MAX);
@@ -221,6 +214,7 @@ impl MioSelector {
     }
 
     /// Arms what was reported, before the next wait. What can't be armed was closed behind our back.
+    #[inline(never)]
     fn rearm(&mut self) {
         for i in 0..self.rearm.len() {
             let key = self.rearm[i];
@@ -241,6 +235,25 @@ impl MioSelector {
             }
         }
         self.rearm.clear();
+    }
+
+    /// Reports what the kernel said. The reports of this select begin at `first`.
+    #[inline]
+    fn report_edges(&mut self, first: usize, out: &mut Vec<Event>) {
+        let mut is_stale = false;
+        for event in &self.events {
+            // The wake-up's token names no place: there is nothing to report of it.
+            let place = Place::from_token(event.token().0);
+            let bits = readiness(event);
+            match self.table.edge(place, bits, out) {
+                Edge::Done => {}
+                Edge::Again => is_stale = true,
+                Edge::Foreign(key) => self.table.foreign_edge(key, bits, out, &mut self.rearm),
+            }
+        }
+        if is_stale {
+            self.table.refresh(&mut out[first..]);
+        }
     }
 
     fn control(&mut self, f: impl FnOnce(&Registry) -> io::Result<()>) -> io::Result<()> {
@@ -299,24 +312,22 @@ impl Selector for MioSelector {
     }
 
     fn select(&mut self, timeout: Option<Duration>, out: &mut Vec<Event>) -> io::Result<()> {
-        self.rearm();
+        if !self.rearm.is_empty() {
+            self.rearm();
+        }
+        for event in &self.events {
+            self.table.settle(Place::from_token(event.token().0));
+        }
+        let before = out.len();
+        let standing = self.table.report_standing(out);
         // What is due already must not wait, and must not starve the others: look, don't wait.
-        let timeout = if self.table.is_any_due() { Some(Duration::ZERO) } else { timeout };
+        let timeout = if standing > 0 { Some(Duration::ZERO) } else { timeout };
         match self.poll.poll(&mut self.events, timeout) {
-            Ok(()) => {
-                for event in &self.events {
-                    // The wake-up's token names no place: there is nothing to report of it.
-                    let place = self.table.key_at(event.token().0 & MAX_INDEX);
-                    if let Some(key) = place.filter(|&key| token(key) == event.token()) {
-                        self.table.edge(key, readiness(event));
-                    }
-                }
-            }
+            Ok(()) => self.report_edges(before, out),
             // A signal ended the wait. Nothing was taken from the kernel, and what is due stays so.
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
-        self.table.report(out, &mut self.rearm);
         Ok(())
     }
 
@@ -345,10 +356,8 @@ impl Wake for MioWake {
     }
 }
 
-/// A key as the kernel keeps it. On 32 bits a part of the generation is cut off; whoever holds a
-/// `Key` is compared whole.
 fn token(key: Key) -> Token {
-    Token(((key.generation as usize) << INDEX_BITS) | key.index as usize)
+    Token(Place::of(key).token())
 }
 
 fn kernel_interest(interest: Interest) -> mio::Interest {
@@ -359,10 +368,20 @@ fn kernel_interest(interest: Interest) -> mio::Interest {
     }
 }
 
+#[inline]
 fn readiness(event: &mio::event::Event) -> Readiness {
+    let read = if event.is_readable() { Readiness::READABLE } else { Readiness::NONE };
+    let write = if event.is_writable() { Readiness::WRITABLE } else { Readiness::NONE };
+    let is_rare = event.is_error()
+        || event.is_read_closed()
+        || event.is_write_closed()
+        || event.is_priority();
+    if is_rare { read | write | rare_readiness(event) } else { read | write }
+}
+
+#[cold]
+fn rare_readiness(event: &mio::event::Event) -> Readiness {
     let told = [
-        (event.is_readable(), Readiness::READABLE),
-        (event.is_writable(), Readiness::WRITABLE),
         (event.is_read_closed(), Readiness::READ_CLOSED),
         (event.is_write_closed(), Readiness::WRITE_CLOSED),
         (event.is_error(), Readiness::ERROR),

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use rustix::io::retry_on_intr;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use socket2::SockRef;
 
@@ -47,23 +47,29 @@ impl StreamSocket {
         StreamSocket { cell: Rc::new(ReadyCell::new()), fd, inet, exclusive }
     }
 
-    /// Clears what a write has used up, and gives its result.
-    fn written(&self, result: rustix::io::Result<usize>, asked: usize) -> io::Result<usize> {
-        match result {
-            Ok(n) => {
-                if SHORT_IS_EXHAUSTED && n < asked {
-                    self.cell.clear_writable();
-                }
-                Ok(n)
-            }
-            Err(e) => {
-                let e = io::Error::from(e);
-                if e.kind() == io::ErrorKind::WouldBlock {
-                    self.cell.clear_writable();
-                }
-                Err(e)
-            }
+    /// Clears what a write has used up.
+    #[inline]
+    fn written(&self, n: usize, asked: usize) -> io::Result<usize> {
+        if SHORT_IS_EXHAUSTED && n < asked {
+            self.cell.clear_writable();
         }
+        Ok(n)
+    }
+
+    #[cold]
+    fn read_failed(&self, errno: Errno) -> io::Result<usize> {
+        if errno == Errno::WOULDBLOCK {
+            self.cell.clear_readable();
+        }
+        Err(errno.into())
+    }
+
+    #[cold]
+    fn write_failed(&self, errno: Errno) -> io::Result<usize> {
+        if errno == Errno::WOULDBLOCK {
+            self.cell.clear_writable();
+        }
+        Err(errno.into())
     }
 }
 
@@ -88,27 +94,22 @@ impl Socket for StreamSocket {
             return Ok(0);
         }
         match retry_on_intr(|| rustix::net::recv(&self.fd, &mut *buffer, RecvFlags::empty())) {
-            // The end clears nothing: READ_CLOSED is final, and it may have come without its edge.
-            Ok((0, _)) => Ok(0),
-            Ok((n, _)) => {
-                if SHORT_IS_EXHAUSTED && n < asked {
+            Ok((_, n)) => {
+                // The end clears nothing: READ_CLOSED is final, and it may have come without its edge.
+                if SHORT_IS_EXHAUSTED && n < asked && n > 0 {
                     self.cell.clear_readable_after_short_read();
                 }
                 Ok(n)
             }
-            Err(e) => {
-                let e = io::Error::from(e);
-                if e.kind() == io::ErrorKind::WouldBlock {
-                    self.cell.clear_readable();
-                }
-                Err(e)
-            }
+            Err(errno) => self.read_failed(errno),
         }
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let result = retry_on_intr(|| rustix::net::send(&self.fd, bytes, SEND));
-        self.written(result, bytes.len())
+        match retry_on_intr(|| rustix::net::send(&self.fd, bytes, SEND)) {
+            Ok(n) => self.written(n, bytes.len()),
+            Err(errno) => self.write_failed(errno),
+        }
     }
 
     fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -117,10 +118,12 @@ impl Socket for StreamSocket {
         }
         let pieces = &pieces[..pieces.len().min(MAX_SLICES)];
         let asked = pieces.iter().map(|p| p.len()).sum();
-        let result = retry_on_intr(|| {
+        match retry_on_intr(|| {
             rustix::net::sendmsg(&self.fd, pieces, &mut SendAncillaryBuffer::default(), SEND)
-        });
-        self.written(result, asked)
+        }) {
+            Ok(n) => self.written(n, asked),
+            Err(errno) => self.write_failed(errno),
+        }
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {

@@ -54,15 +54,14 @@ struct Known {
     interest: Interest,
     /// `None`: foreign.
     cell: Option<Rc<ReadyCell>>,
-    heard: Readiness,
+    /// What the kernel has to say of it at the next select.
+    edge: Option<Readiness>,
 }
 
 impl Known {
     fn due(&self) -> Readiness {
-        match &self.cell {
-            Some(cell) => cell.get().wanted(self.interest),
-            None => self.heard,
-        }
+        let known = self.cell.as_ref().map_or(Readiness::NONE, |cell| cell.get());
+        (known | self.edge.unwrap_or_default()).wanted(self.interest)
     }
 }
 
@@ -70,6 +69,8 @@ impl Known {
 struct World {
     table: Table,
     alive: BTreeMap<(u32, u32), Known>,
+    /// The edges of the last select.
+    edges: Vec<Place>,
     keys: Vec<Key>,
 }
 
@@ -93,7 +94,7 @@ impl World {
         };
         self.table.insert(key, cell.clone(), 0, interest, link);
         self.keys.push(key);
-        let known = Known { interest, cell, heard: Readiness::NONE };
+        let known = Known { interest, cell, edge: None };
         self.alive.insert((key.index, key.generation), known);
     }
 
@@ -122,14 +123,8 @@ impl World {
                 }
             }
             Step::Edge(n, bits) => {
-                let Some(key) = self.key(n) else { return };
-                self.table.edge(key, bits);
-                // The cell of an owned one is shared: the table has set it.
                 if let Some(known) = self.known(n) {
-                    match &known.cell {
-                        Some(cell) => assert!(cell.get().contains(bits)),
-                        None => known.heard |= bits.wanted(known.interest),
-                    }
+                    known.edge = Some(known.edge.unwrap_or_default() | bits);
                 }
             }
             Step::ClearReadable(n) => self.clear(n, ReadyCell::clear_readable),
@@ -144,6 +139,36 @@ impl World {
         }
     }
 
+    /// What a selector does: what stands, then edges. An edge may come in two parts, as kqueue's do; and
+    /// some are for keys that are gone.
+    fn table_select(&mut self) -> (Vec<Event>, Vec<Key>) {
+        let (mut events, mut reported) = (Vec::new(), Vec::new());
+        for place in self.edges.drain(..) {
+            self.table.settle(place);
+        }
+        let standing = self.table.report_standing(&mut events);
+        assert_eq!(standing, events.len());
+        let mut is_stale = false;
+        let parts = [Interest::READ, Interest::WRITE];
+        for (part, &key) in parts.iter().flat_map(|part| self.keys.iter().map(move |k| (part, k))) {
+            let known = self.alive.get(&(key.index, key.generation));
+            let bits = known.map_or(Some(Readiness::READABLE), |known| known.edge);
+            let Some(bits) = bits.map(|bits| bits.wanted(*part)) else { continue };
+            self.edges.push(Place::of(key));
+            match self.table.edge(Place::of(key), bits, &mut events) {
+                Edge::Done => {}
+                Edge::Again => is_stale = true,
+                Edge::Foreign(key) => {
+                    self.table.foreign_edge(key, bits, &mut events, &mut reported);
+                }
+            }
+        }
+        if is_stale {
+            self.table.refresh(&mut events);
+        }
+        (events, reported)
+    }
+
     fn select(&mut self) {
         let mut expected: Vec<_> = self
             .alive
@@ -151,9 +176,7 @@ impl World {
             .map(|(&key, known)| (key, known.due()))
             .filter(|(_, due)| !due.is_none())
             .collect();
-        assert_eq!(self.table.is_any_due(), !expected.is_empty());
-        let (mut events, mut reported) = (Vec::new(), Vec::new());
-        self.table.report(&mut events, &mut reported);
+        let (events, reported) = self.table_select();
         let mut told: Vec<_> =
             events.iter().map(|e| ((e.key.index, e.key.generation), e.readiness)).collect();
         told.sort_by_key(|(key, _)| *key);
@@ -164,12 +187,18 @@ impl World {
                 let is_told = expected.iter().any(|(k, _)| k == key);
                 let key = Key { index: key.0, generation: key.1 };
                 assert_eq!(reported.contains(&key), is_told);
-                known.heard = Readiness::NONE;
+                if let Some(entry) = self.table.get_mut(key).filter(|_| is_told) {
+                    assert_eq!(entry.link, Link::Reported);
+                    entry.link = Link::Armed;
+                }
             }
+            known.edge = None;
         }
         // Work is O(ready): what is not due has left the list.
-        let owned_due = told.len() - reported.len();
-        assert_eq!(self.table.hot.len(), owned_due, "only owned ones that are due stay hot");
+        let entries = self.table.entries.iter();
+        let looked_at = entries.filter(|(_, entry)| entry.listed != Listed::No).count();
+        assert_eq!(looked_at, told.len() - reported.len(), "only owned ones that are due");
+        assert!(self.table.hot.len() <= looked_at, "nothing is in the list twice");
     }
 }
 
