@@ -9,7 +9,7 @@ use std::sync::Arc;
 use millrun_selector::{Clock, Network, Resolver, Selector};
 
 use crate::errors::ExceptionHandler;
-use crate::state::{Core, Phase, SLOW_CALLBACK};
+use crate::state::{Core, Flags, Phase, SLOW_CALLBACK};
 use crate::{EventLoop, Executor, Remote, here};
 
 /// Chooses the parts of an [`EventLoop`]. What is not chosen is the operating system's (feature `os`).
@@ -107,17 +107,16 @@ impl Builder {
             counts: Default::default(),
             phase: Cell::new(Phase::Open),
             running: Cell::new(false),
-            stopping: Cell::new(false),
-            root_done: Cell::new(false),
+            flags: Flags::default(),
             root_generation: Cell::new(0),
             pid: Cell::new(std::process::id()),
-            debug: Cell::new(self.debug),
+            debug: Cell::default(),
             measure: self.measure,
             slow: Cell::new(SLOW_CALLBACK),
             spin: Cell::default(),
-            events: Cell::default(),
             items: Cell::default(),
         });
+        core.set_debug(self.debug);
         here::add(&core);
         Ok(EventLoop::from_core(core))
     }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::state::{Core, Phase};
+use crate::turn::Work;
 use crate::{ErrorContext, catch, here};
 
 /// Rounds that a closing loop runs for what its connections queue. Each layer of a stack (TLS over TLS over
@@ -47,16 +48,18 @@ impl Core {
                 );
             }
         }
+        let mut work = Work::default();
         for _ in 0..CLOSING_ROUNDS {
-            if self.ready.len() == 0 {
+            if self.run_round(&mut work, &mut |_| {}) == 0 {
                 return;
             }
-            self.run_round(&mut |_| {});
         }
     }
 
     fn drop_all(&self) {
-        for entry in self.ready.take() {
+        let mut entries = Vec::new();
+        self.ready.take(&mut entries);
+        for entry in entries {
             self.drop_reported("a callback of a closed loop", entry);
         }
         self.close_tasks();

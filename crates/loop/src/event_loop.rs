@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use millrun_selector::Time;
 
-use crate::state::{Core, Phase};
+use crate::state::{Core, Flags, Phase};
 use crate::task::{ROOT, TaskWaker};
-use crate::turn::PollRoot;
+use crate::turn::Work;
 use crate::{Builder, LoopHandle, Remote, catch, here};
 
 /// A loop: owns its selector, clock, network, resolver and executor, and all that was queued, armed, watched
@@ -22,6 +22,7 @@ use crate::{Builder, LoopHandle, Remote, catch, here};
 /// Dropping it closes it.
 pub struct EventLoop {
     core: Rc<Core>,
+    pub(crate) work: Work,
 }
 
 /// Why a loop does not run, or stopped running.
@@ -62,8 +63,8 @@ impl EventLoop {
         Builder::default()
     }
 
-    pub(crate) const fn from_core(core: Rc<Core>) -> EventLoop {
-        EventLoop { core }
+    pub(crate) fn from_core(core: Rc<Core>) -> EventLoop {
+        EventLoop { core, work: Work::default() }
     }
 
     /// Runs until `future` is done and gives its output (L-020). The future is polled in place, it
@@ -94,9 +95,9 @@ impl EventLoop {
                 Ok(Poll::Ready(output)) => Some(Ok(output)),
                 Err(panic) => Some(Err(panic)),
             };
-            self.core.root_done.set(true);
+            self.core.flags.set(Flags::ROOT_DONE, true);
         };
-        let ended = self.run(&mut poll_root);
+        let ended = self.core.run(&mut self.work, &mut poll_root);
         match outcome {
             Some(Ok(output)) => Ok(output),
             Some(Err(panic)) => panic.resume(),
@@ -110,7 +111,7 @@ impl EventLoop {
     /// As [`RunError`] says, but for `Stopped`.
     pub fn run_forever(&mut self) -> Result<(), RunError> {
         let _running = Running::begin(&self.core)?;
-        self.run(&mut |_| {})
+        self.core.run(&mut self.work, &mut |_| {})
     }
 
     /// One turn: looks once at the selector, waiting at most `max_wait` when nothing is ready to run
@@ -122,7 +123,7 @@ impl EventLoop {
     /// As [`RunError`] says, but for `Stopped`.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> Result<bool, RunError> {
         let _running = Running::begin(&self.core)?;
-        self.core.turn(max_wait, &mut |_| {})
+        self.core.turn(max_wait, &mut self.work, &mut |_| {})
     }
 
     /// Ends the loop, for good (D-19). Idempotent.
@@ -156,15 +157,6 @@ impl EventLoop {
     /// Something waits to be run by the next turn, whatever the selector says. For drivers.
     pub fn has_ready(&self) -> bool {
         self.core.ready.len() > 0 || self.core.remote.0.is_pending()
-    }
-
-    fn run(&self, poll_root: PollRoot<'_>) -> Result<(), RunError> {
-        loop {
-            self.core.turn(None, poll_root)?;
-            if self.core.stopping.get() || self.core.root_done.get() {
-                return Ok(());
-            }
-        }
     }
 }
 
@@ -203,8 +195,7 @@ impl<'a> Running<'a> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.core.running.set(false);
-        self.core.stopping.set(false); // L-018
-        self.core.root_done.set(false);
+        self.core.flags.set(Flags::STOPPING | Flags::ROOT_DONE, false); // L-018
     }
 }
 

@@ -15,7 +15,7 @@ use millrun_selector::{Clock, Interest, Key, Network, Query, Resolver, Source, T
 use crate::callback::{Repeating, Scheduled};
 use crate::fds::Side;
 use crate::ready::Entry;
-use crate::state::{Core, Phase};
+use crate::state::{Core, Flags, Phase};
 use crate::task::JoinHandle;
 use crate::{
     BlockPool, ErrorContext, Handle, Job, JobError, LoopClosed, Metrics, NoRunningLoop, Remote,
@@ -112,7 +112,7 @@ impl LoopHandle {
     /// Ends `run_forever` when the present round is over, callbacks of that round included (L-016). Before a run:
     /// that run has one turn (L-017).
     pub fn stop(&self) {
-        self.0.stopping.set(true);
+        self.0.flags.set(Flags::STOPPING, true);
     }
 
     /// The loop runs: on this thread, further up the stack.
@@ -347,7 +347,7 @@ impl LoopHandle {
     /// Debug mode: slow callbacks and futures that were never awaited are logged as warnings. Costs two looks at
     /// the clock for each callback.
     pub fn set_debug(&self, on: bool) {
-        self.0.debug.set(on);
+        self.0.set_debug(on);
     }
 
     /// Debug mode is on.

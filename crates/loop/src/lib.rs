@@ -71,6 +71,7 @@ pub mod oneshot;
 mod panic;
 mod ready;
 mod remote;
+mod round;
 #[cfg(feature = "os")]
 mod signal;
 #[cfg(feature = "os")]

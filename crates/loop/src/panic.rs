@@ -33,6 +33,7 @@ pub struct Panic {
 
 impl Panic {
     /// Wraps what `catch_unwind` or `JoinHandle::join` gave.
+    #[cold]
     pub fn new(payload: Box<dyn Any + Send>) -> Panic {
         let text = if let Some(text) = payload.downcast_ref::<&'static str>() {
             Cow::Borrowed(*text)

@@ -1,6 +1,6 @@
 //! What runs next? The ready queue: first in, first out, a round at a time.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use millrun_selector::{Key, Readiness};
@@ -29,11 +29,7 @@ pub(crate) enum Entry {
 /// Entries in the order in which they were queued. A round takes all that are there when it begins, so what
 /// they queue runs in the next one (L-002).
 #[derive(Default)]
-pub(crate) struct ReadyQueue {
-    queued: RefCell<Vec<Entry>>,
-    /// The empty vector of the last round, for its memory.
-    spare: Cell<Vec<Entry>>,
-}
+pub(crate) struct ReadyQueue(RefCell<Vec<Entry>>);
 
 impl ReadyQueue {
     /// Queues one more.
@@ -42,39 +38,32 @@ impl ReadyQueue {
     /// writes its words one by one elsewhere and moves them by two, a stall that is a quarter of `call_soon`.
     #[inline(always)]
     pub(crate) fn push(&self, entry: impl Into<Entry>) {
-        self.queued.borrow_mut().extend(std::iter::once(entry).map(Into::into));
+        self.0.borrow_mut().extend(std::iter::once(entry).map(Into::into));
     }
 
     /// How many are queued.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.queued.borrow().len()
+        self.0.borrow().len()
     }
 
     /// Takes the entry out, if there is exactly one.
     #[inline]
     pub(crate) fn take_only(&self) -> Option<Entry> {
-        let mut queued = self.queued.borrow_mut();
+        let mut queued = self.0.borrow_mut();
         if queued.len() == 1 { queued.pop() } else { None }
     }
 
-    /// Takes all that are queued; give the vector back by [`give_back`](Self::give_back).
-    pub(crate) fn take(&self) -> Vec<Entry> {
-        self.queued.replace(self.spare.take())
-    }
-
-    /// Takes an emptied vector back, for its memory.
-    pub(crate) fn give_back(&self, mut batch: Vec<Entry>) {
-        batch.clear();
-        if batch.capacity() > ROOM_KEPT {
-            batch.shrink_to(ROOM_KEPT);
-        }
-        self.spare.set(batch);
+    /// Takes all that are queued, in exchange for an empty vector.
+    #[inline]
+    pub(crate) fn take(&self, into: &mut Vec<Entry>) {
+        std::mem::swap(&mut *self.0.borrow_mut(), into);
     }
 
     /// Takes out all but what is owed (which must run even when the loop closes).
     pub(crate) fn take_unowed(&self) -> Vec<Entry> {
-        let (owed, unowed) = self.take().into_iter().partition(Entry::is_owed);
-        *self.queued.borrow_mut() = owed;
+        let (owed, unowed) = self.0.take().into_iter().partition(Entry::is_owed);
+        self.0.replace(owed);
         unowed
     }
 }

@@ -3,6 +3,7 @@
 //! One rule holds for every `RefCell` here: it is borrowed only in code of this crate that calls no
 //! stranger. What must be dropped or called is taken out first.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use millrun_selector::{Clock, Event, Network, Resolver, Selector, Time};
+use millrun_selector::{Clock, Network, Resolver, Selector, Time};
 
 use crate::callback::{Once, Scheduled};
 use crate::errors::ExceptionHandler;
@@ -26,8 +27,8 @@ use crate::timers::{TimerId, TimerQueue};
 use crate::unit::Units;
 use crate::watch::WatchTable;
 use crate::{
-    BlockPool, ErrorContext, Executor, Handle, LoopClosed, LoopHandle, RunError, TimerHandle,
-    UnitEnd, catch,
+    BlockPool, ErrorContext, Executor, Handle, LoopClosed, LoopHandle, Panic, RunError,
+    TimerHandle, UnitEnd, catch,
 };
 
 /// A callback that takes this long is reported in debug mode: asyncio's `slow_callback_duration`.
@@ -56,22 +57,50 @@ pub(crate) struct Core {
     pub(crate) counts: Counts,
     pub(crate) phase: Cell<Phase>,
     pub(crate) running: Cell<bool>,
-    /// `stop` was called: the round that runs is the last one.
-    pub(crate) stopping: Cell<bool>,
-    /// The future of `run_until_complete` has its result: as `stopping`.
-    pub(crate) root_done: Cell<bool>,
+    pub(crate) flags: Flags,
     /// Which `run_until_complete` it is: a waker of an earlier one finds nothing.
     pub(crate) root_generation: Cell<u32>,
     /// The process that made the loop: a child of it shares the kernel's registry and must not touch it.
     /// (In a cell for a test, which can't fork.)
     pub(crate) pid: Cell<u32>,
     pub(crate) debug: Cell<bool>,
+    /// Measured also without debug mode.
     pub(crate) measure: bool,
     pub(crate) slow: Cell<Duration>,
     pub(crate) spin: Cell<Duration>,
-    /// The vectors of a turn, for their memory.
-    pub(crate) events: Cell<Vec<Event>>,
+    /// An empty vector, for its memory.
     pub(crate) items: Cell<Vec<Item>>,
+}
+
+/// What a turn must mind, in one byte: mostly there is nothing, and it asks once for all.
+#[derive(Default)]
+pub(crate) struct Flags(Cell<u8>);
+
+impl Flags {
+    /// `stop` was called: the round that runs is the last one.
+    pub(crate) const STOPPING: u8 = 1;
+    /// The future of `run_until_complete` has its result: as `STOPPING`.
+    pub(crate) const ROOT_DONE: u8 = 2;
+    /// The clock is read before and after each callback and each look at the selector.
+    pub(crate) const MEASURED: u8 = 4;
+
+    #[inline]
+    pub(crate) fn set(&self, flags: u8, on: bool) {
+        let others = self.0.get() & !flags;
+        self.0.set(if on { others | flags } else { others });
+    }
+
+    /// Any of them is set.
+    #[inline]
+    pub(crate) fn any(&self, flags: u8) -> bool {
+        self.0.get() & flags != 0
+    }
+
+    /// The round that runs is the last one.
+    #[inline]
+    pub(crate) fn is_ending(&self) -> bool {
+        self.any(Flags::STOPPING | Flags::ROOT_DONE)
+    }
 }
 
 /// How far a loop's life has come. It only goes forward.
@@ -178,6 +207,16 @@ impl Core {
             Some(event_loop) => self.handler.report(&event_loop, context),
             None => crate::errors::report_default(&context),
         }
+    }
+
+    #[cold]
+    pub(crate) fn report_panic(&self, message: impl Into<Cow<'static, str>>, panic: Panic) {
+        self.report(ErrorContext::new(message).panic(panic));
+    }
+
+    pub(crate) fn set_debug(&self, on: bool) {
+        self.debug.set(on);
+        self.flags.set(Flags::MEASURED, on || self.measure);
     }
 
     /// Drops something of a stranger's; a panic of that is reported.

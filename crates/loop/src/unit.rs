@@ -6,8 +6,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::catch;
 use crate::state::Core;
-use crate::{ErrorContext, catch};
 
 /// Work for the end of the running unit.
 pub trait UnitEnd {
@@ -15,7 +15,7 @@ pub trait UnitEnd {
     /// leave more work: that runs before the unit is over, too. A panic is reported.
     fn unit_end(self: Rc<Self>);
 
-    /// A name for reports.
+    /// A name for debug mode's reports.
     fn name(&self) -> &'static str {
         std::any::type_name::<Self>()
     }
@@ -24,21 +24,43 @@ pub trait UnitEnd {
 /// How deep the units are nested, and what waits for the outermost one's end.
 #[derive(Default)]
 pub(crate) struct Units {
-    depth: Cell<u32>,
-    ends: RefCell<VecDeque<Rc<dyn UnitEnd>>>,
+    /// How deep, and how much is left: one word, since each unit asks for both when it ends.
+    state: Cell<u64>,
+    /// The first of what is left: mostly it is the only one.
+    first: Cell<Option<Rc<dyn UnitEnd>>>,
+    others: RefCell<VecDeque<Rc<dyn UnitEnd>>>,
 }
+
+/// In [`Units::state`], the lower half counts how deep it is, the upper half what is left.
+const DEEPER: u64 = 1;
+const LEFT: u64 = 1 << 32;
 
 impl Units {
     pub(crate) fn is_inside(&self) -> bool {
-        self.depth.get() > 0
+        self.depth() > 0
+    }
+
+    fn depth(&self) -> u64 {
+        self.state.get() % LEFT
     }
 
     pub(crate) fn leave_work(&self, work: Rc<dyn UnitEnd>) {
-        self.ends.borrow_mut().push_back(work);
+        let state = self.state.get();
+        self.state.set(state + LEFT);
+        if state < LEFT {
+            self.first.set(Some(work));
+        } else {
+            self.others.borrow_mut().push_back(work);
+        }
     }
 
     fn next(&self) -> Option<Rc<dyn UnitEnd>> {
-        self.ends.borrow_mut().pop_front()
+        let state = self.state.get();
+        if state < LEFT {
+            return None;
+        }
+        self.state.set(state - LEFT);
+        self.first.take().or_else(|| self.others.borrow_mut().pop_front())
     }
 }
 
@@ -46,39 +68,45 @@ impl Units {
 pub(crate) struct InUnit<'a>(&'a Core);
 
 impl Core {
+    #[inline]
     pub(crate) fn enter_unit(&self) -> InUnit<'_> {
-        self.units.depth.set(self.units.depth.get() + 1);
+        self.units.state.set(self.units.state.get() + DEEPER);
         InUnit(self)
     }
 
     /// Runs what was left, in the order in which it was, until there is no more.
     #[inline(never)]
     fn end_unit(&self) {
-        // One by one, for mostly there is one: taking the whole queue out would cost more than running it.
         while let Some(work) = self.units.next() {
-            let mut name = "";
-            let end = || {
-                name = work.name();
-                work.unit_end();
-            };
-            if let Err(panic) = catch(end) {
-                self.report(
-                    ErrorContext::new("exception at the end of a unit")
-                        .panic(panic)
-                        .detail("work", name),
-                );
+            if let Err(panic) = catch(|| work.unit_end()) {
+                self.report_panic("exception at the end of a unit", panic);
             }
         }
     }
 }
 
-impl Drop for InUnit<'_> {
-    fn drop(&mut self) {
-        let units = &self.0.units;
-        let depth = units.depth.get();
-        if depth == 1 && !units.ends.borrow().is_empty() {
+impl InUnit<'_> {
+    /// Ends this unit and begins the next one.
+    #[inline]
+    pub(crate) fn next(&self) {
+        if self.0.units.state.get() != DEEPER {
+            self.end_if_outermost();
+        }
+    }
+
+    #[inline(never)]
+    fn end_if_outermost(&self) {
+        if self.0.units.depth() == 1 {
             self.0.end_unit();
         }
-        units.depth.set(depth - 1);
+    }
+}
+
+impl Drop for InUnit<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.next();
+        let state = &self.0.units.state;
+        state.set(state.get() - DEEPER);
     }
 }

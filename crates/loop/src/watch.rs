@@ -8,7 +8,7 @@ use std::rc::Rc;
 use millrun_selector::{Interest, Key, Readiness, Source};
 
 use crate::state::Core;
-use crate::{ErrorContext, LoopClosed, catch};
+use crate::{ErrorContext, LoopClosed, Panic, catch};
 
 /// What is called when a watched source is ready. The loop keeps an `Rc` of it until `unwatch`.
 pub trait Watch {
@@ -21,7 +21,7 @@ pub trait Watch {
     /// what is left for the end of the unit; nothing that waits (a timer, a task) does.
     fn on_loop_close(self: Rc<Self>) {}
 
-    /// A name for reports.
+    /// A name for reports, asked when there is one to make.
     fn name(&self) -> &'static str {
         std::any::type_name::<Self>()
     }
@@ -85,6 +85,7 @@ impl WatchTable {
     }
 
     /// Whom an event concerns, if it still does, and what of it is still wanted.
+    #[inline]
     pub(crate) fn wanted(
         &self,
         key: Key,
@@ -96,6 +97,10 @@ impl WatchTable {
             return None;
         }
         slot.watcher.clone().map(|watcher| (watcher, wanted))
+    }
+
+    pub(crate) fn watcher(&self, key: Key) -> Option<Rc<dyn Watch>> {
+        self.slot(key)?.watcher.clone()
     }
 
     /// A registration other than `own` has this descriptor. A walk over all: only `add_reader` and
@@ -184,19 +189,23 @@ impl Core {
     }
 
     /// Tells a watcher that its source is ready, if it still watches and wants to know.
+    #[inline]
     pub(crate) fn run_event(&self, key: Key, readiness: Readiness) {
         let wanted = self.watches.borrow().wanted(key, readiness);
         let Some((watcher, readiness)) = wanted else { return };
-        let mut name = "";
-        let event = || {
-            name = watcher.name();
-            watcher.on_ready(readiness);
-        };
-        if let Err(panic) = catch(event) {
-            self.report(
-                ErrorContext::new("exception in a watch").panic(panic).detail("watch", name),
-            );
+        if let Err(panic) = catch(|| watcher.on_ready(readiness)) {
+            self.watch_panicked(key, panic);
         }
+    }
+
+    #[cold]
+    fn watch_panicked(&self, key: Key, panic: Panic) {
+        let watcher = self.watches.borrow().watcher(key);
+        let name = match watcher {
+            Some(watcher) => catch(|| watcher.name()).unwrap_or("a watch that has no name"),
+            None => "a watch that is over",
+        };
+        self.report(ErrorContext::new("exception in a watch").panic(panic).detail("watch", name));
     }
 }
 

@@ -3,16 +3,20 @@
 
 mod recorder;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use millrun_loop::{ErrorContext, EventLoop, Failure, LoopHandle, yield_now};
+use millrun_loop::{ErrorContext, EventLoop, Failure, LoopHandle, Watch, yield_now};
+use millrun_selector::{Interest, Key, Readiness, Socket};
 use millrun_sim::Sim;
 use recorder::{record, record_broken};
 
 fn sim_loop() -> EventLoop {
-    let sim = Sim::new(1);
+    sim_loop_of(&Sim::new(1))
+}
+
+fn sim_loop_of(sim: &Sim) -> EventLoop {
     EventLoop::builder()
         .selector(sim.selector())
         .clock(sim.clock())
@@ -39,6 +43,46 @@ fn note(handle: &LoopHandle) -> Seen {
         sink.borrow_mut().push(format!("{}, {}", context.message, failure.unwrap_or_default()));
     })));
     seen
+}
+
+/// Its name is asked when there is a report to make, of a watch that is still there.
+#[test]
+fn a_panic_of_a_watch_is_reported_with_its_name() {
+    struct Watcher {
+        handle: LoopHandle,
+        key: Cell<Option<Key>>,
+        socket: Box<dyn Socket>,
+        name: Option<&'static str>,
+        unwatches: bool,
+    }
+    impl Watch for Watcher {
+        fn on_ready(self: Rc<Self>, _: Readiness) {
+            if self.unwatches {
+                self.handle.unwatch(self.key.get().unwrap(), &self.socket).unwrap();
+            }
+            panic!("no luck");
+        }
+        fn name(&self) -> &'static str {
+            self.name.unwrap()
+        }
+    }
+    let told_of = |name, unwatches| {
+        let sim = Sim::new(1);
+        let mut event_loop = sim_loop_of(&sim);
+        let handle = event_loop.handle();
+        let (socket, peer) = sim.pair();
+        peer.try_write(b"x").unwrap();
+        let key = Cell::new(None);
+        let watcher = Rc::new(Watcher { handle, key, socket, name, unwatches });
+        let watching = Rc::clone(&watcher);
+        let key = watcher.handle.watch(&watcher.socket, Interest::READ, watching).unwrap();
+        watcher.key.set(Some(key));
+        record(|| event_loop.turn(Some(Duration::ZERO)).unwrap()).1
+    };
+    let told = |name| [format!("ERROR exception in a watch\nwatch: {name}\npanic: no luck")];
+    assert_eq!(told_of(Some("echo"), false), told("echo"));
+    assert_eq!(told_of(Some("echo"), true), told("a watch that is over"));
+    assert_eq!(told_of(None, false), told("a watch that has no name"));
 }
 
 #[test]

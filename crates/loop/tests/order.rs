@@ -104,6 +104,15 @@ fn l_003_queued_callbacks_then_io_then_timers() {
     handle.call_soon(note(&log, "queued")).unwrap();
     event_loop.turn(None).unwrap();
     assert_eq!(*log.borrow(), ["queued", "io READABLE", "timer"]);
+
+    // Without a timer, too; and what a callback queues is behind all of them.
+    log.borrow_mut().clear();
+    script.report(&[(key, Readiness::READABLE)]);
+    let (inner, more) = (handle.clone(), note(&log, "more"));
+    handle.call_soon(move || drop(inner.call_soon(more).unwrap())).unwrap();
+    handle.call_soon(note(&log, "queued")).unwrap();
+    event_loop.turn(None).unwrap();
+    assert_eq!(*log.borrow(), ["queued", "io READABLE", "more"]);
 }
 
 #[test]

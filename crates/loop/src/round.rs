@@ -1,0 +1,178 @@
+//! How is what was queued run? One after the other, each as a unit, and what panics is reported and ends alone.
+
+use std::fmt;
+use std::panic::Location;
+
+use millrun_selector::Event;
+
+use crate::callback::Scheduled;
+use crate::debug::warn_slow;
+use crate::metrics::add;
+use crate::ready::{Entry, ROOM_KEPT};
+use crate::state::{Core, Flags, Phase};
+use crate::task::ROOT;
+use crate::turn::{PollRoot, Work};
+use crate::{ErrorContext, Panic, catch};
+
+impl Core {
+    /// Runs exactly what is queued now (L-002), then the events. Gives the number of both.
+    #[inline]
+    pub(crate) fn run_round(&self, work: &mut Work, poll_root: PollRoot<'_>) -> usize {
+        let (queued, events) = (self.ready.len(), work.events.len());
+        if queued + events == 0 {
+            return 0;
+        }
+        add(&self.counts.rounds, 1);
+        add(&self.counts.callbacks, queued + events);
+        if self.flags.any(Flags::MEASURED) {
+            self.run_measured_round(work, poll_root);
+            return queued + events;
+        }
+        if queued > 0 {
+            self.run_queued(&mut work.entries, poll_root);
+        }
+        if events > 0 {
+            self.run_events(&mut work.events);
+        }
+        queued + events
+    }
+
+    fn run_queued(&self, batch: &mut Vec<Entry>, poll_root: PollRoot<'_>) {
+        let unit = self.enter_unit();
+        // A round of one, as most are when there is little to do: the queue stays where it is.
+        if let Some(only) = self.ready.take_only() {
+            return self.run_entry(only, poll_root);
+        }
+        self.ready.take(batch);
+        for entry in batch.drain(..) {
+            self.run_entry(entry, poll_root);
+            unit.next();
+        }
+        trim(batch);
+    }
+
+    #[inline]
+    fn run_events(&self, events: &mut Vec<Event>) {
+        add(&self.counts.io_events, events.len());
+        let unit = self.enter_unit();
+        for &Event { key, readiness } in events.iter() {
+            self.run_event(key, readiness);
+            unit.next();
+        }
+        drop(unit);
+        events.clear();
+    }
+
+    /// Runs one entry. Inlined, so that the entry is not moved once more.
+    #[inline(always)]
+    fn run_entry(&self, entry: Entry, poll_root: PollRoot<'_>) {
+        match entry {
+            Entry::Handle(callback) => {
+                if let Err(panic) = catch(|| callback.run()) {
+                    self.callback_panicked(&*callback, panic);
+                }
+            }
+            Entry::Io(key, readiness) => {
+                add(&self.counts.io_events, 1);
+                self.run_event(key, readiness);
+            }
+            Entry::Task { .. } if self.phase.get() != Phase::Open => {}
+            Entry::Task { index: ROOT, generation } => poll_root(generation),
+            Entry::Task { index, generation } => self.run_task(index, generation),
+            Entry::UnitEnd { work, .. } => {
+                if let Err(panic) = catch(|| work.unit_end()) {
+                    self.report_panic("exception in a callback", panic);
+                }
+            }
+            Entry::Remote(callback) => {
+                if let Err(panic) = catch(callback) {
+                    self.report_panic("exception in a callback from another thread", panic);
+                }
+            }
+        }
+    }
+
+    #[cold]
+    fn callback_panicked(&self, callback: &dyn Scheduled, panic: Panic) {
+        self.report(
+            ErrorContext::new(format!("exception in callback {}", callback.name()))
+                .panic(panic)
+                .detail("handle", format_args!("queued at {}", callback.location())),
+        );
+    }
+
+    /// As [`run_round`](Self::run_round), with a look at the clock before and after each entry.
+    #[inline(never)]
+    fn run_measured_round(&self, work: &mut Work, poll_root: PollRoot<'_>) {
+        self.ready.take(&mut work.entries);
+        for Event { key, readiness } in work.events.drain(..) {
+            work.entries.push(Entry::Io(key, readiness));
+        }
+        for entry in work.entries.drain(..) {
+            let description = Description::of(self, &entry);
+            let began = self.clock.now();
+            let unit = self.enter_unit();
+            self.run_entry(entry, poll_root);
+            drop(unit);
+            let spent = self.clock.now().since(began);
+            if spent > self.counts.longest_callback.get() {
+                self.counts.longest_callback.set(spent);
+            }
+            if self.debug.get() && spent >= self.slow.get() {
+                warn_slow(&description, spent);
+            }
+        }
+        trim(&mut work.entries);
+    }
+}
+
+/// A burst leaves no more than its share behind.
+fn trim(batch: &mut Vec<Entry>) {
+    if batch.capacity() > ROOM_KEPT {
+        batch.shrink_to(ROOM_KEPT);
+    }
+}
+
+/// What is known of an entry before it runs: afterwards it is gone.
+enum Description {
+    /// A type's name and where it was queued.
+    Placed(&'static str, &'static Location<'static>),
+    Named(&'static str),
+}
+
+impl Description {
+    fn of(core: &Core, entry: &Entry) -> Description {
+        match entry {
+            Entry::Handle(callback) => Description::Placed(callback.name(), callback.location()),
+            Entry::Io(key, readiness) => {
+                let wanted = core.watches.borrow().wanted(*key, *readiness);
+                Description::named(|| wanted.map_or("a watch that is over", |(w, _)| w.name()))
+            }
+            Entry::Task { index: ROOT, .. } => {
+                Description::Named("the future of run_until_complete")
+            }
+            Entry::Task { index, generation } => {
+                match core.tasks.borrow().describe(*index, *generation) {
+                    Some((name, location)) => Description::Placed(name, location),
+                    None => Description::Named("a task that is over"),
+                }
+            }
+            Entry::UnitEnd { work, .. } => Description::named(|| work.name()),
+            Entry::Remote(_) => Description::Named("a callback from another thread"),
+        }
+    }
+
+    /// A name that a stranger gives, who may panic: the call itself will tell of that.
+    fn named(name: impl FnOnce() -> &'static str) -> Description {
+        Description::Named(catch(name).unwrap_or("a callback that has no name"))
+    }
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Description::Placed(name, location) => write!(f, "{name} at {location}"),
+            Description::Named(name) => f.write_str(name),
+        }
+    }
+}
