@@ -1,5 +1,8 @@
 //! The runner: starts servers and loads, takes turns between them, and writes what came of it.
 
+pub mod arguments;
+pub mod cores;
 pub mod launch;
-pub mod native;
-pub mod python;
+pub mod plan;
+pub mod process;
+pub mod quiet;
