@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub mod compare;
 pub mod figures;
 pub mod html;
 pub mod plot;
 pub mod stats;
+pub mod table;
 pub mod targets;
 pub mod words;
 

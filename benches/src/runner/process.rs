@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use super::cores::Cores;
 use crate::contract::NO_SUCH_SHAPE;
 
 /// What a line may hold: a window's latencies are some ten thousand bytes.
@@ -28,33 +27,38 @@ pub struct Process {
     output: ChildStdout,
     /// What was read behind the last line.
     rest: Vec<u8>,
-    /// Its standard error: memory that nobody has to drain or to remove.
-    log: File,
+    /// Its standard error, where it is kept: memory that nobody has to drain or to remove.
+    log: Option<File>,
 }
 
 impl Process {
-    /// Starts it on one core.
+    /// Starts it; what it writes to standard error is kept for messages.
     ///
     /// # Errors
     ///
     /// When it can't be started.
-    pub fn start(
-        name: &str,
-        mut command: Command,
-        cores: &Cores,
-        core: usize,
-    ) -> Result<Self, String> {
+    pub fn start(name: &str, command: &mut Command) -> Result<Self, String> {
         let wrong = |error: io::Error| format!("{name} can't be started: {error}");
-        let log =
-            memfd_create("stderr", MemfdFlags::CLOEXEC).map_err(|error| wrong(error.into()))?;
+        let log = memfd_create("stderr", MemfdFlags::CLOEXEC).map_err(|e| wrong(e.into()))?;
         let log = File::from(log);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         command.stderr(log.try_clone().map_err(wrong)?);
-        let mut child =
-            cores.on(core, || command.spawn()).and_then(|child| child).map_err(wrong)?;
+        Self::spawn(name, command, Some(log)).map_err(wrong)
+    }
+
+    /// As [`Process::start`], but the user sees its standard error.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be started.
+    pub fn start_visibly(name: &str, command: &mut Command) -> Result<Self, String> {
+        let started = Self::spawn(name, command, None);
+        started.map_err(|error| format!("{name} can't be started: {error}"))
+    }
+
+    fn spawn(name: &str, command: &mut Command, log: Option<File>) -> io::Result<Self> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
-        // Both are piped, above.
-        let output = output.ok_or_else(|| format!("{name} has no output"))?;
+        let output = output.ok_or_else(|| io::Error::other("expected a pipe for its output"))?;
         Ok(Self { name: name.to_owned(), child, input, output, rest: Vec::new(), log })
     }
 
@@ -83,11 +87,23 @@ impl Process {
     ///
     /// When none came in time, or it ended; the message has its last words.
     pub fn line(&mut self, within: Duration) -> Result<String, String> {
+        if let Some(line) = self.next(within)? {
+            return Ok(line);
+        }
+        Err(self.ended().unwrap_or_else(|| format!("{} closed its output", self.name)))
+    }
+
+    /// The next line that it says; nothing when it closed its output.
+    ///
+    /// # Errors
+    ///
+    /// When none came in time; the message has its last words.
+    pub fn next(&mut self, within: Duration) -> Result<Option<String>, String> {
         let until = Instant::now() + within;
         loop {
             if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();
-                return Ok(String::from_utf8_lossy(&line[..end]).into_owned());
+                return Ok(Some(String::from_utf8_lossy(&line[..end]).into_owned()));
             }
             if self.rest.len() > LONGEST_LINE {
                 return Err(format!("{}: expected a line, got {LONGEST_LINE} bytes", self.name));
@@ -96,17 +112,10 @@ impl Process {
             let mut block = [0; 1 << 16];
             match self.read(&mut block, left).map_err(|error| format!("{}: {error}", self.name))? {
                 None => {
-                    let spoke = self.last_words();
-                    return Err(format!(
-                        "{}: no answer in {} s{spoke}",
-                        self.name,
-                        within.as_secs()
-                    ));
+                    let (name, words) = (&self.name, self.last_words());
+                    return Err(format!("{name}: no answer in {} s{words}", within.as_secs()));
                 }
-                Some(0) => {
-                    let ended = self.ended();
-                    return Err(ended.unwrap_or_else(|| format!("{} closed its output", self.name)));
-                }
+                Some(0) => return Ok(None),
                 Some(count) => self.rest.extend_from_slice(&block[..count]),
             }
         }
@@ -123,6 +132,12 @@ impl Process {
             Err(rustix::io::Errno::INTR) => self.read(block, within),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// How it ended, if it did or is about to; nothing for a success.
+    pub fn failed(&mut self) -> Option<String> {
+        let ended = self.ended();
+        ended.filter(|_| !matches!(self.child.try_wait(), Ok(Some(status)) if status.success()))
     }
 
     /// How it ended, if it did or is about to.
@@ -152,10 +167,11 @@ impl Process {
 
     /// The end of what it wrote to standard error, on one line, behind a colon.
     fn last_words(&self) -> String {
-        let length = self.log.metadata().map_or(0, |data| data.len());
+        let Some(log) = &self.log else { return String::new() };
+        let length = log.metadata().map_or(0, |data| data.len());
         let mut end = vec![0; LAST_WORDS.min(usize::try_from(length).unwrap_or(LAST_WORDS))];
         let from = length - end.len() as u64;
-        if self.log.read_exact_at(&mut end, from).is_err() {
+        if log.read_exact_at(&mut end, from).is_err() {
             return String::new();
         }
         let text = String::from_utf8_lossy(&end);
@@ -179,10 +195,7 @@ mod tests {
     const SOON: Duration = Duration::from_secs(10);
 
     fn shell(script: &str) -> Process {
-        let cores = Cores::choose().unwrap();
-        let mut command = Command::new("sh");
-        command.args(["-c", script]);
-        Process::start("made-up", command, &cores, cores.load).unwrap()
+        Process::start("made-up", Command::new("sh").args(["-c", script])).unwrap()
     }
 
     #[test]
@@ -197,7 +210,8 @@ mod tests {
 
     #[test]
     fn a_wait_has_an_end() {
-        let error = shell("echo why >&2; exec sleep 60").line(Duration::from_millis(200)).unwrap_err();
+        let error =
+            shell("echo why >&2; exec sleep 60").line(Duration::from_millis(200)).unwrap_err();
         assert!(error.starts_with("made-up: no answer in 0 s"), "{error}");
     }
 
@@ -228,9 +242,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_named() {
-        let cores = Cores::choose().unwrap();
-        let error =
-            Process::start("made-up", Command::new("/no/such"), &cores, cores.load).unwrap_err();
+        let error = Process::start("made-up", &mut Command::new("/no/such")).unwrap_err();
         assert!(error.starts_with("made-up can't be started"), "{error}");
     }
 }

@@ -32,12 +32,12 @@ impl Quiet {
         Self { cores, tick, left: patience, in_vain: 0 }
     }
 
-    /// Waits until the cores are quiet, within bounds.
+    /// Waits until the cores are quiet, within bounds; whether they are.
     ///
     /// # Errors
     ///
     /// When the kernel does not tell what the cores do.
-    pub fn wait(&mut self) -> io::Result<()> {
+    pub fn wait(&mut self) -> io::Result<bool> {
         self.wait_with(|| std::fs::read_to_string("/proc/stat"), std::thread::sleep)
     }
 
@@ -45,7 +45,7 @@ impl Quiet {
         &mut self,
         mut stat: impl FnMut() -> io::Result<String>,
         mut sleep: impl FnMut(Duration),
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let mut looks: Vec<u64> = vec![busy(&stat()?, &self.cores)?];
         let mut waited = Duration::ZERO;
         loop {
@@ -55,7 +55,7 @@ impl Quiet {
             let ticks = looks[looks.len() - 1].saturating_sub(looks[back]);
             let looked = LOOK * (looks.len() - 1 - back) as u32;
             if ticks as f64 * self.tick.as_secs_f64() <= looked.as_secs_f64() * BEARABLE {
-                return Ok(());
+                return Ok(true);
             }
             // The first look is not waiting.
             let extra = if waited.is_zero() { Duration::ZERO } else { LOOK };
@@ -63,7 +63,7 @@ impl Quiet {
             self.left = self.left.saturating_sub(extra);
             if self.left.is_zero() || waited >= LONGEST {
                 self.in_vain += 1;
-                return Ok(());
+                return Ok(false);
             }
         }
     }
@@ -125,7 +125,9 @@ intr 1
             reads += 1;
             Ok(format!("cpu0 {total} 0 0 0 0 0 0 0\n"))
         };
-        quiet.wait_with(stat, |_| slept += 1).unwrap();
+        let before = quiet.in_vain;
+        let found = quiet.wait_with(stat, |_| slept += 1).unwrap();
+        assert_eq!(found, quiet.in_vain == before);
         slept
     }
 
