@@ -3,6 +3,7 @@
 //! Every rule is a function from text (sources, cargo's metadata, tool output) to the problems in it, and has a
 //! unit test with a made-up text that breaks it: a check that was never seen failing guards nothing.
 
+mod bench;
 mod ci;
 mod commands;
 mod gate;
@@ -22,6 +23,7 @@ cargo xtask COMMAND
   layers           no crate depends on a layer above it, nor on a package it did not declare
   tidy             sizes, reasons, citations, links: what a program can read
   gate [SHAPE...]  instructions, syscalls, allocations and idle memory against xtask/gate.txt (release build)
+  bench [OPTION]   CPU, throughput, latency and memory beside every peer and at the limit; --help tells more
   peers            the tour's halves against nc, curl, dd and Python
   ci               all of it, with formatting, clippy, docs, cargo-deny, examples and the tour
 ";
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         "layers" => layers::run(),
         "tidy" => tidy::run(),
         "gate" => gate::run(rest),
+        "bench" => bench::run(rest),
         "peers" => peers::run(),
         "ci" => ci::run(),
         "help" | "--help" | "-h" => {

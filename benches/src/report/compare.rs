@@ -5,8 +5,10 @@
 
 use std::path::Path;
 
+use super::figures::memory_of;
 use super::stats::{Estimate, estimate, paired};
-use super::table::{Style, grid, grouped, interval, or_none, per_second, significant, verdict};
+use super::table::{Style, grid, interval, or_none, per_second, verdict};
+use super::words::thousands;
 use super::{FORMAT, Report, ScenarioResult, ServerResult, Window};
 use crate::peer::LIMIT;
 
@@ -16,7 +18,8 @@ use crate::peer::LIMIT;
 ///
 /// When the file can't be read, is not a report, or is one of another format.
 pub fn read(path: &Path) -> Result<Report, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     parse(&text).map_err(|why| format!("{}: {why}", path.display()))
 }
 
@@ -47,7 +50,7 @@ pub fn compare(a: &Report, b: &Report, style: Style) -> String {
     text.push_str("B/A below 1 is less in B; even: the noise is larger than the change\n");
     let mut alone = Vec::new();
     for one in &a.scenarios {
-        let Some(other) = b.scenarios.iter().find(|other| other.name == one.name) else {
+        let Some(other) = b.scenario(&one.name) else {
             alone.push(format!("{} is in A only", one.name));
             continue;
         };
@@ -55,7 +58,7 @@ pub fn compare(a: &Report, b: &Report, style: Style) -> String {
         alone.extend(missing(one, other, "A"));
         alone.extend(missing(other, one, "B"));
     }
-    let new = b.scenarios.iter().filter(|s| a.scenarios.iter().all(|one| one.name != s.name));
+    let new = b.scenarios.iter().filter(|scenario| a.scenario(&scenario.name).is_none());
     alone.extend(new.map(|scenario| format!("{} is in B only", scenario.name)));
     if !alone.is_empty() {
         text.push_str(&format!("\nnot compared:\n  {}\n", alone.join("\n  ")));
@@ -97,7 +100,7 @@ fn missing<'a>(
     other: &'a ScenarioResult,
     name: &'a str,
 ) -> impl Iterator<Item = String> + 'a {
-    let absent = |server: &&ServerResult| other.servers.iter().all(|s| s.peer != server.peer);
+    let absent = |server: &&ServerResult| other.server(&server.peer).is_none();
     let absent = one.servers.iter().filter(absent);
     absent.map(move |server| format!("{} in {} is in {name} only", server.peer, one.name))
 }
@@ -119,14 +122,16 @@ fn table(a: &ScenarioResult, b: &ScenarioResult, style: Style) -> String {
         "bytes/connection A".to_owned(),
         "B".to_owned(),
     ];
-    let limits = (find(a, LIMIT), find(b, LIMIT));
+    let limits = (a.server(LIMIT), b.server(LIMIT));
     let row = |one: &ServerResult| {
-        let other = find(b, &one.peer)?;
+        let other = b.server(&one.peer)?;
         let mut cells = vec![one.peer.clone()];
-        cells.extend(change(one, other, Window::cpu_per_unit, significant));
+        cells.extend(change(one, other, Window::cpu_per_unit));
         cells.extend(beside(one, other, limits));
-        cells.extend(change(one, other, Window::throughput, grouped));
-        cells.extend([one, other].map(|server| or_none(per_connection(server).map(grouped))));
+        cells.extend(change(one, other, Window::throughput));
+        cells.extend(
+            [one, other].map(|server| or_none(memory_of(server).map(|(_, used)| thousands(used)))),
+        );
         Some(cells)
     };
     let rows: Vec<Vec<String>> = a.servers.iter().filter_map(row).collect();
@@ -134,20 +139,12 @@ fn table(a: &ScenarioResult, b: &ScenarioResult, style: Style) -> String {
     grid(&header, &rows, style)
 }
 
-fn find<'a>(scenario: &'a ScenarioResult, peer: &str) -> Option<&'a ServerResult> {
-    scenario.servers.iter().find(|server| server.peer == peer)
-}
-
 /// A figure in both, its ratio and the ratio's interval.
-fn change(
-    one: &ServerResult,
-    other: &ServerResult,
-    figure: fn(&Window) -> f64,
-    text: fn(f64) -> String,
-) -> [String; 4] {
+fn change(one: &ServerResult, other: &ServerResult, figure: fn(&Window) -> f64) -> [String; 4] {
     let (a, b) = (estimate(one, figure), estimate(other, figure));
     let ratio = b.zip(a).map(|(b, a)| b.over(&a));
-    let median = |estimate: Option<Estimate>| or_none(estimate.map(|found| text(found.median)));
+    let median =
+        |estimate: Option<Estimate>| or_none(estimate.map(|found| thousands(found.median)));
     [median(a), median(b), or_none(ratio.map(verdict)), or_none(ratio.map(interval))]
 }
 
@@ -164,12 +161,6 @@ fn beside(
     let (a, b) = (ratio(one, limits.0), ratio(other, limits.1));
     let ratio = b.zip(a).map(|(b, a)| b.over(&a));
     [or_none(ratio.map(verdict)), or_none(ratio.map(interval))]
-}
-
-/// Resident bytes of a connection that was used.
-fn per_connection(server: &ServerResult) -> Option<f64> {
-    let memory = server.memory?;
-    Some((memory.used as f64 - memory.before as f64) / server.connections.max(1) as f64)
 }
 
 /// Without the columns that hold no figure.
@@ -250,7 +241,19 @@ mod tests {
         let text = compare(&a, &b, Style::Plain);
         assert_eq!(
             row(&text, "smol"),
-            ["smol", "5.00", "10.0", "2.00", "1.99..2.01", "2.00", "1.98..2.02", "200,000", "100,000", "0.50", "0.50..0.50"]
+            [
+                "smol",
+                "5.00",
+                "10.0",
+                "2.00",
+                "1.99..2.01",
+                "2.00",
+                "2.00..2.00",
+                "200,000",
+                "100,000",
+                "0.50",
+                "0.50..0.50"
+            ]
         );
         assert_eq!(row(&text, "tokio")[1..4], ["5.00", "5.10", "even"]);
         assert_eq!(row(&text, "epoll")[3..6], ["even", "1.00..1.00", "-"]);
@@ -287,7 +290,9 @@ mod tests {
         let mut b = report(vec![server("tokio", STEADY)]);
         b.scenarios.push(ScenarioResult { name: "lines".to_owned(), ..b.scenarios[0].clone() });
         let text = compare(&a, &b, Style::Plain);
-        for line in ["smol in echo-64 is in A only", "tokio in echo-64 is in B only", "lines is in B only"] {
+        for line in
+            ["smol in echo-64 is in A only", "tokio in echo-64 is in B only", "lines is in B only"]
+        {
             assert!(text.contains(line), "{line}: {text}");
         }
     }

@@ -2,15 +2,15 @@
 
 use std::fmt::Write as _;
 
+use super::figures::{cpu, load_saturated, load_share, memory_of, rate};
 use super::stats::{Estimate, Verdict, estimate, paired};
+use super::words::{plural, thousands};
 use super::{ScenarioResult, ServerResult, Window};
 use crate::peer::LIMIT;
 use crate::runner::plan::is_ours;
 
 /// What a cell holds where there is no figure.
 const NONE: &str = "-";
-/// From here on the load is what limits the throughput.
-const SATURATED: f64 = 0.95;
 
 /// Whether the text may use the terminal's bold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Style {
 #[must_use]
 pub fn scenario(result: &ScenarioResult, style: Style) -> String {
     let mut text = format!("{}: {}\n", result.name, result.about);
-    let limit = result.servers.iter().find(|server| server.peer == LIMIT);
+    let limit = result.server(LIMIT);
     let mut columns = vec![Column::new("server", result, |server| server.peer.clone())];
     columns.extend(costs(result, limit));
     columns.extend(latencies(result));
@@ -96,27 +96,21 @@ impl Column {
 }
 
 fn costs(result: &ScenarioResult, limit: Option<&ServerResult>) -> Vec<Column> {
-    let median = |server: &ServerResult, figure| estimate(server, figure).map(|e| e.median);
+    let median = |estimate: Option<Estimate>| or_none(estimate.map(|e| thousands(e.median)));
     let ratio = |server: &ServerResult| {
         let limit = limit.filter(|limit| limit.peer != server.peer)?;
         paired(server, limit, Window::cpu_per_unit)
     };
     let percent = |share: Option<f64>| share.map(|share| format!("{:.0} %", share * 100.0));
     vec![
-        Column::new(format!("us CPU/{}", result.unit), result, |server| {
-            or_none(median(server, Window::cpu_per_unit).map(significant))
-        }),
+        Column::new(format!("us CPU/{}", result.unit), result, |server| median(cpu(server))),
         Column::new(format!("x {LIMIT}"), result, |server| or_none(ratio(server).map(verdict))),
         Column::new("interval", result, |server| or_none(ratio(server).map(interval))),
-        Column::new(per_second(&result.unit), result, |server| {
-            or_none(median(server, Window::throughput).map(grouped))
-        }),
+        Column::new(per_second(&result.unit), result, |server| median(rate(server))),
         Column::new("server", result, |server| {
-            or_none(percent(median(server, Window::server_share)))
+            or_none(percent(estimate(server, Window::server_share).map(|share| share.median)))
         }),
-        Column::new("load", result, |server| {
-            or_none(percent(median(server, Window::load_share)))
-        }),
+        Column::new("load", result, |server| or_none(percent(load_share(server)))),
     ]
 }
 
@@ -124,23 +118,17 @@ fn latencies(result: &ScenarioResult) -> Vec<Column> {
     let column = |(title, part): (&str, f64)| {
         Column::new(format!("{title} us"), result, |server| {
             let nanos = server.latency.as_ref().and_then(|latency| latency.quantile(part));
-            or_none(nanos.map(|nanos| significant(nanos as f64 / 1e3)))
+            or_none(nanos.map(|nanos| thousands(nanos as f64 / 1e3)))
         })
     };
     [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)].map(column).into()
 }
 
 fn memory(result: &ScenarioResult) -> Vec<Column> {
-    let column = |title, used: bool| {
-        Column::new(title, result, |server| {
-            let bytes = server.memory.map(|memory| {
-                let with = if used { memory.used } else { memory.fresh };
-                with as f64 - memory.before as f64
-            });
-            or_none(bytes.map(|bytes| grouped(bytes / server.connections.max(1) as f64)))
-        })
+    let column = |title, of: fn((f64, f64)) -> f64| {
+        Column::new(title, result, |server| or_none(memory_of(server).map(of).map(thousands)))
     };
-    vec![column("B/connection, fresh", false), column("used", true)]
+    vec![column("B/connection, fresh", |(fresh, _)| fresh), column("used", |(_, used)| used)]
 }
 
 /// What a reader has to know to read the figures.
@@ -150,15 +138,12 @@ fn remarks(result: &ScenarioResult) -> Vec<String> {
     match rate {
         Some(0) => remarks.push("latencies: each message is sent when the last came back".into()),
         Some(rate) => {
-            let rate = grouped(rate as f64);
+            let rate = thousands(rate as f64);
             remarks.push(format!("latencies at {rate} {}", per_second(&result.unit)));
         }
         None => {}
     }
-    let saturated = |server: &ServerResult| {
-        estimate(server, Window::load_share).is_some_and(|share| share.median >= SATURATED)
-    };
-    if result.servers.iter().any(saturated) {
+    if result.servers.iter().any(load_saturated) {
         let second = per_second(&result.unit);
         remarks.push(format!("the load is at its limit: compare CPU, not {second}"));
     }
@@ -186,40 +171,10 @@ pub fn interval(ratio: Estimate) -> String {
     format!("{:.2}..{:.2}", ratio.low, ratio.high)
 }
 
-/// Three digits that mean something.
-#[must_use]
-pub fn significant(value: f64) -> String {
-    let digits = match value.abs() {
-        v if v >= 99.95 => 0,
-        v if v >= 9.995 => 1,
-        v if v >= 0.9995 => 2,
-        _ => 3,
-    };
-    if digits == 0 { grouped(value) } else { format!("{value:.digits$}") }
-}
-
-/// A whole number with a comma before every third digit.
-#[must_use]
-pub fn grouped(value: f64) -> String {
-    let digits = format!("{:.0}", value.abs());
-    let mut text = if value <= -0.5 { "-".to_owned() } else { String::new() };
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// "messages/s", "deliveries/s", "KiB/s".
 #[must_use]
 pub fn per_second(unit: &str) -> String {
-    match unit.strip_suffix('y') {
-        Some(stem) => format!("{stem}ies/s"),
-        None if unit == "KiB" => "KiB/s".to_owned(),
-        None => format!("{unit}s/s"),
-    }
+    format!("{}/s", plural(unit))
 }
 
 /// The text of a figure, or [`NONE`].
@@ -306,17 +261,5 @@ made-up: nothing
         assert!(text.contains("1 of 3 windows were disturbed"), "{text}");
         assert!(text.contains("the load is at its limit: compare CPU, not messages/s"), "{text}");
         assert!(text.contains("latencies: each message is sent when the last"), "{text}");
-    }
-
-    #[test]
-    fn figures_have_three_digits() {
-        let cases = [(0.0371, "0.037"), (0.9999, "1.00"), (9.999, "10.0"), (99.96, "100"), (5.0, "5.00")];
-        for (value, expected) in cases {
-            assert_eq!(significant(value), expected);
-        }
-        assert_eq!(significant(123_456.0), "123,456");
-        assert_eq!(grouped(-1_234_567.0), "-1,234,567");
-        assert_eq!(grouped(-0.2), "0");
-        assert_eq!(["line", "KiB", "delivery"].map(per_second), ["lines/s", "KiB/s", "deliveries/s"]);
     }
 }

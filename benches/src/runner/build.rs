@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::launch::Launch;
 use super::machine::root;
+use super::native;
 use super::plan::{Options, is_ours};
 use super::process::Process;
 use super::python::{self, Python};
-use super::native;
 use crate::peer::{self, Made, Peer};
 use crate::report::Skipped;
 use crate::scenario::Kind;
@@ -222,7 +222,8 @@ mod tests {
         let needed: Vec<_> = peer::ALL.iter().collect();
         let found = by_feature(&needed);
         let plain: Vec<_> = found[""].iter().copied().collect();
-        let expected = ["load", "server-epoll", "server-millrun-protocol", "server-millrun-streams"];
+        let expected =
+            ["load", "server-epoll", "server-millrun-protocol", "server-millrun-streams"];
         assert_eq!(plain, expected);
         assert_eq!(found["tokio"].len(), 1, "the best one is the same program");
         assert!(!found.contains_key("libuv"));
@@ -240,7 +241,8 @@ mod tests {
 
     #[test]
     fn cargos_messages_tell_where_a_binary_is() {
-        let line = r#"{"reason":"compiler-artifact","target":{"name":"load"},"executable":"/t/load"}"#;
+        let line =
+            r#"{"reason":"compiler-artifact","target":{"name":"load"},"executable":"/t/load"}"#;
         assert_eq!(artifact(line), Some(("load".to_owned(), "/t/load".into())));
         let library = r#"{"reason":"compiler-artifact","target":{"name":"x"},"executable":null}"#;
         assert_eq!(artifact(library), None);

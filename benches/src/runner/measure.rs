@@ -80,7 +80,8 @@ impl<'a> Run<'a> {
             self.latencies(&mut seats, &title);
         }
         let of = |scenario: &&'static Scenario| {
-            let mine = seats.iter().filter(|seat| !seat.failed && seat.scenario.name == scenario.name);
+            let mine =
+                seats.iter().filter(|seat| !seat.failed && seat.scenario.name == scenario.name);
             ScenarioResult {
                 name: scenario.name.to_owned(),
                 about: scenario.about.to_owned(),
@@ -141,7 +142,8 @@ impl<'a> Run<'a> {
     /// Latencies of those scenarios that have them, at one rate for the whole group: what is set against each other must
     /// be asked for the same.
     fn latencies(&mut self, seats: &mut [Seat], title: &str) {
-        let timed = seats.iter().filter(|seat| Phase::Open(0).is_for(seat.scenario) && !seat.failed);
+        let timed =
+            seats.iter().filter(|seat| Phase::Open(0).is_for(seat.scenario) && !seat.failed);
         let Some(rate) = plan::rate(timed.map(|seat| &seat.result)) else { return };
         for round in 0..self.options.rounds {
             let what = format!("{title}: latencies {}/{}", round + 1, self.options.rounds);
@@ -174,10 +176,11 @@ impl<'a> Run<'a> {
         let Some(session) = &mut seat.session else { return Ok(None) };
         for again in (0..=AGAIN).rev() {
             // A warm-up may be disturbed.
-            let quiet = phase == Phase::WarmUp || self.quiet.wait().unwrap_or_else(|error| {
-                self.blind = Some(error.to_string());
-                false
-            });
+            let quiet = phase == Phase::WarmUp
+                || self.quiet.wait().unwrap_or_else(|error| {
+                    self.blind = Some(error.to_string());
+                    false
+                });
             let (window, latency) = session.window(command, expected)?;
             // On a machine that never is quiet, the next one would be no better.
             if again == 0 || !quiet || phase == Phase::WarmUp || !window.is_disturbed() {

@@ -20,7 +20,9 @@ impl Progress {
         let bar = ProgressBar::new(millis(whole));
         let plain = bar.is_hidden();
         // The text is ours: it can't be wrong.
-        if let Ok(style) = ProgressStyle::with_template("{bar:24} {percent:>3} %  {msg}  ({eta} left)") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{bar:24} {percent:>3} %  {msg}  ({eta} left)")
+        {
             bar.set_style(style);
         }
         Self { bar, plain, planned: (0, 0) }
