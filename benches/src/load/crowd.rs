@@ -11,6 +11,7 @@ use super::arguments::Arguments;
 use super::block::Block;
 use super::latency::Latencies;
 use super::link::Link;
+use super::process::Process;
 use super::schedule::Schedule;
 use super::{Failure, Outcome};
 use crate::scenario::Kind;
@@ -20,6 +21,9 @@ const EVENTS: usize = 1024;
 
 /// Connections that are made and checked together: few enough for any backlog.
 const WAVE: usize = 64;
+
+/// Connections that are made before the server is given time to accept them: fewer than its backlog.
+const UNACCEPTED: usize = 1000;
 
 /// One read takes what a batch of messages is, and at least so much.
 const LEAST_BUFFER: usize = 64 * 1024;
@@ -33,6 +37,8 @@ pub(super) struct Crowd {
     buffer: Vec<u8>,
     size: usize,
     depth: usize,
+    /// One connection sends what others receive.
+    is_shared: bool,
     /// When each message in flight was sent, in nanoseconds of the window: `depth` for each connection.
     times: Vec<u64>,
     port: u16,
@@ -58,6 +64,7 @@ impl Crowd {
             buffer,
             size,
             depth,
+            is_shared: scenario.kind == Kind::Fanout,
             times: Vec::new(),
             port: arguments.port,
             patience: arguments.patience,
@@ -76,6 +83,21 @@ impl Crowd {
         Ok(())
     }
 
+    /// So many connections more, each of which has sent `greeting`, and all of which the server knows: it sleeps.
+    pub(super) fn connect_resting(
+        &mut self,
+        count: usize,
+        greeting: &[u8],
+        server: &mut Process,
+    ) -> Outcome {
+        let all = self.links.len() + count;
+        while self.links.len() < all {
+            self.connect(UNACCEPTED.min(all - self.links.len()), greeting)?;
+            server.rest()?;
+        }
+        Ok(())
+    }
+
     /// So many connections more, each of which has sent `greeting`.
     pub(super) fn connect(&mut self, count: usize, greeting: &[u8]) -> Outcome {
         for _ in 0..count {
@@ -90,7 +112,9 @@ impl Crowd {
             registry
                 .register(&mut stream, Token(number), interest)
                 .map_err(Failure::io(format!("connection {number}")))?;
-            self.links.push(Link::new(stream, number));
+            // All who are published to are sent the same.
+            let place = if self.is_shared { 0 } else { number };
+            self.links.push(Link::new(stream, number, place));
         }
         self.times.resize(self.links.len() * self.depth, 0);
         Ok(())
@@ -195,6 +219,35 @@ impl Crowd {
             } else if now - last > self.patience.as_nanos() as u64 {
                 some.or_late(self.patience, due - done)?;
             }
+        }
+        self.expect_silence()?;
+        Ok(done)
+    }
+
+    /// The last connection publishes for so many nanoseconds, at least one message: the next one when all others have the last. How
+    /// many messages there were.
+    pub(super) fn fanned(&mut self, nanos: u64, latencies: &mut Latencies) -> Outcome<u64> {
+        let publisher = self.links.len() - 1;
+        let start = Instant::now();
+        let (mut done, mut now) = (0, 0);
+        while done == 0 || now < nanos {
+            for link in &mut self.links[..publisher] {
+                link.expect(self.size);
+            }
+            let sent = elapsed(start);
+            self.links[publisher].send(&self.block, self.size)?;
+            let mut left = publisher as u64;
+            while left > 0 {
+                self.turn(Some(self.patience), |Arrival { messages, .. }| {
+                    now = elapsed(start);
+                    let count = messages.end - messages.start;
+                    (0..count).for_each(|_| latencies.record(now - sent));
+                    left -= count;
+                    Ok(())
+                })?
+                .or_late(self.patience, left)?;
+            }
+            done += 1;
         }
         self.expect_silence()?;
         Ok(done)

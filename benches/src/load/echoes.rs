@@ -12,7 +12,7 @@ use super::{Failure, Outcome};
 use crate::scenario::Kind;
 
 /// One part in so many of a window is driven before it, for the server's caches and allocator.
-const WARM_UP: u64 = 20;
+pub(super) const WARM_UP: u64 = 20;
 
 #[derive(Debug)]
 pub(super) struct Echoes {

@@ -7,9 +7,6 @@ use super::meter::Watched;
 use super::session::Drive;
 use crate::report::Memory;
 
-/// Connections between two looks at whether the server has accepted them all: fewer than its backlog.
-const WAVE: usize = 1000;
-
 #[derive(Debug)]
 pub(super) struct Idle {
     crowd: Crowd,
@@ -22,12 +19,7 @@ impl Idle {
         let mut crowd = Crowd::new(arguments)?;
         server.rest()?;
         let before = server.memory()?;
-        let all = arguments.scenario.connections.min(most);
-        while crowd.len() < all {
-            crowd.connect(WAVE.min(all - crowd.len()), b"")?;
-            // A server that sleeps has nothing left to accept.
-            server.rest()?;
-        }
+        crowd.connect_resting(arguments.scenario.connections.min(most), b"", &mut server)?;
         let fresh = server.memory()?;
         crowd.check_all()?;
         server.rest()?;

@@ -10,21 +10,35 @@ use super::{Failure, Outcome};
 #[derive(Debug)]
 pub(super) struct Link {
     stream: TcpStream,
-    /// Which one it is, for the place in the block and for messages.
+    /// Which one it is, and whose place in the block it has.
     number: usize,
-    /// Bytes that are to be sent, that were sent, and that came back, since the beginning.
+    place: usize,
+    /// Bytes that are to be sent, and that were, since the beginning.
     queued: u64,
     sent: u64,
+    /// Bytes that are to come, and that came, since the beginning.
+    expected: u64,
     received: u64,
 }
 
 impl Link {
-    pub(super) fn new(stream: TcpStream, number: usize) -> Self {
-        Self { stream, number, queued: 0, sent: 0, received: 0 }
+    pub(super) fn new(stream: TcpStream, number: usize, place: usize) -> Self {
+        Self { stream, number, place, queued: 0, sent: 0, expected: 0, received: 0 }
+    }
+
+    /// Sends so many bytes more, which are to come back.
+    pub(super) fn push(&mut self, block: &Block, length: usize) -> Outcome {
+        self.expect(length);
+        self.send(block, length)
+    }
+
+    /// So many bytes more are to come.
+    pub(super) fn expect(&mut self, length: usize) {
+        self.expected += length as u64;
     }
 
     /// Sends so many bytes more: at once what the kernel takes, the rest when it is told that the socket is writable.
-    pub(super) fn push(&mut self, block: &Block, length: usize) -> Outcome {
+    pub(super) fn send(&mut self, block: &Block, length: usize) -> Outcome {
         self.queued += length as u64;
         self.flush(block)
     }
@@ -33,11 +47,11 @@ impl Link {
     pub(super) fn flush(&mut self, block: &Block) -> Outcome {
         while self.sent < self.queued {
             let length = (self.queued - self.sent) as usize;
-            match self.stream.write(block.at(self.number, self.sent, length)) {
+            match self.stream.write(block.at(self.place, self.sent, length)) {
                 Ok(taken) => self.sent += taken as u64,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(Failure::io(self.place("sending"))(error)),
+                Err(error) => return Err(Failure::io(self.told("sending"))(error)),
             }
         }
         Ok(())
@@ -49,18 +63,18 @@ impl Link {
         loop {
             match self.stream.read(buffer) {
                 Ok(0) => {
-                    return Err(Failure::new(self.place("expected a reply, got the end of file")));
+                    return Err(Failure::new(self.told("expected a reply, got the end of file")));
                 }
                 Ok(length) => {
                     self.compare(block, &buffer[..length])?;
                     // A short read has emptied the socket, and so has one that completed what was sent: the next bytes will be told.
-                    if length < buffer.len() || self.received == self.queued {
+                    if length < buffer.len() || self.received == self.expected {
                         break;
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(Failure::io(self.place("expected a reply"))(error)),
+                Err(error) => return Err(Failure::io(self.told("expected a reply"))(error)),
             }
         }
         Ok((self.received - before) as usize)
@@ -73,7 +87,7 @@ impl Link {
 
     /// Counts from here on; all that was sent has come back.
     pub(super) fn restart(&mut self) {
-        (self.queued, self.sent, self.received) = (0, 0, 0);
+        (self.queued, self.sent, self.expected, self.received) = (0, 0, 0, 0);
     }
 
     /// Bytes that were to be sent since the beginning.
@@ -87,25 +101,25 @@ impl Link {
     }
 
     fn compare(&mut self, block: &Block, got: &[u8]) -> Outcome {
-        let expected = block.at(self.number, self.received, got.len());
+        let expected = block.at(self.place, self.received, got.len());
         if expected != got {
             let place = expected.iter().zip(got).position(|(a, b)| a != b).unwrap_or(0);
             self.received += place as u64;
             let (expected, got) = (&expected[place..], &got[place..]);
             let few = |bytes: &[u8]| bytes[..bytes.len().min(8)].escape_ascii().to_string();
             let why = format!("expected \"{}\", got \"{}\"", few(expected), few(got));
-            return Err(Failure::new(self.place(&why)));
+            return Err(Failure::new(self.told(&why)));
         }
         self.received += got.len() as u64;
-        if self.received > self.queued {
-            let excess = self.received - self.queued;
-            return Err(Failure::new(self.place(&format!("{excess} bytes more than were sent"))));
+        if self.received > self.expected {
+            let excess = self.received - self.expected;
+            return Err(Failure::new(self.told(&format!("{excess} bytes more than that"))));
         }
         Ok(())
     }
 
-    fn place(&self, what: &str) -> String {
-        let Self { number, received, queued, .. } = self;
-        format!("connection {number}, after {received} bytes of {queued} came back: {what}")
+    fn told(&self, what: &str) -> String {
+        let Self { number, received, expected, .. } = self;
+        format!("connection {number}, {received} bytes of {expected} came: {what}")
     }
 }

@@ -13,8 +13,10 @@
 
 mod arguments;
 mod block;
+mod churn;
 mod crowd;
 mod echoes;
+mod fanout;
 mod idle;
 mod latency;
 mod link;
@@ -22,6 +24,7 @@ mod meter;
 mod process;
 pub mod schedule;
 mod session;
+mod transfer;
 
 use std::fmt;
 use std::io;

@@ -3,8 +3,11 @@
 use std::io::{self, BufRead as _, Write as _};
 
 use super::arguments::Arguments;
+use super::churn::Churn;
 use super::echoes::Echoes;
+use super::fanout::Fanout;
 use super::idle::Idle;
+use super::transfer::{Direction, Transfer};
 use super::{Failure, Outcome};
 use crate::contract;
 use crate::report::{Latency, Memory, Window};
@@ -13,6 +16,9 @@ use crate::talk::{Answer, Command};
 
 /// Descriptors that are not connections: standard ones, epoll's, those of files being read, and the readers that stall.
 const OTHER_DESCRIPTORS: usize = 64;
+
+/// Why a window at a rate can't be had of a scenario whose units follow from each other.
+pub(super) const NO_RATE: &str = "expected measure without a rate: this scenario has no schedule";
 
 /// What a scenario does with the commands.
 pub(super) trait Drive {
@@ -78,8 +84,11 @@ fn prepare(arguments: &Arguments) -> Outcome<Box<dyn Drive>> {
         Kind::Echo | Kind::Lines | Kind::Relay | Kind::Mixed { .. } => {
             Box::new(Echoes::new(arguments, most)?)
         }
+        Kind::Upload => Box::new(Transfer::new(arguments, Direction::Upload)?),
+        Kind::Download => Box::new(Transfer::new(arguments, Direction::Download)?),
+        Kind::Churn => Box::new(Churn::new(arguments)?),
+        Kind::Fanout => Box::new(Fanout::new(arguments, most)?),
         Kind::Idle => Box::new(Idle::new(arguments, most)?),
-        kind => return Err(Failure::new(format!("{kind:?} can't be driven"))),
     })
 }
 
