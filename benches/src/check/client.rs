@@ -71,7 +71,7 @@ impl Client {
     }
 
     /// Exactly these bytes come.
-    pub(super) fn expect(&mut self, expected: &[u8]) -> Outcome {
+    pub(super) fn comes(&mut self, expected: &[u8]) -> Outcome {
         same(&self.take(expected.len())?, expected)
     }
 
@@ -100,7 +100,7 @@ impl Client {
     /// Sends, sends these bytes again, and compares, in one go each.
     pub(super) fn round(&mut self, data: &[u8]) -> Outcome {
         self.send(data)?;
-        self.expect(data)
+        self.comes(data)
     }
 
     /// Sends bytes until nobody takes more; says how many that were.
@@ -148,7 +148,7 @@ impl Client {
                 }
                 sender.shutdown(Shutdown::Write)
             });
-            let outcome = self.expect(expected);
+            let outcome = self.comes(expected);
             if outcome.is_err() {
                 let _ = self.stream.shutdown(Shutdown::Both); // lets the sender end
             }

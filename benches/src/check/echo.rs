@@ -77,7 +77,7 @@ fn small(server: &Running, hello: &[u8]) -> Outcome {
     }
     client.send(b"the last")?;
     client.end()?;
-    client.expect(b"the last")?;
+    client.comes(b"the last")?;
     client.expect_end()
 }
 
@@ -90,7 +90,7 @@ fn nothing(server: &Running, hello: &[u8]) -> Outcome {
 fn bulk(server: &Running, hello: &[u8]) -> Outcome {
     // Hello and first bytes in one send.
     let mut client = Client::connect(server, &[hello, b"and"].concat())?;
-    client.expect(b"and")?;
+    client.comes(b"and")?;
     let data = bytes(BULK);
     client.exchange(&data, &data)?;
     client.expect_end()
@@ -102,7 +102,7 @@ fn two(server: &Running, hello: &[u8]) -> Outcome {
     for _ in 0..50 {
         ann.send(b"this is Ann")?;
         bob.round(b"and this is Bob")?;
-        ann.expect(b"this is Ann")?;
+        ann.comes(b"this is Ann")?;
     }
     ann.end()?;
     ann.expect_end()?;

@@ -30,10 +30,10 @@ fn small(server: &Running) -> Outcome {
     other.round(b"meanwhile\n")?;
     // A line is answered though another has begun.
     client.send(b"a whole one\nand a ")?;
-    client.expect(b"a whole one\n")?;
+    client.comes(b"a whole one\n")?;
     other.round(b"meanwhile\n")?;
     client.send(b"part\n")?;
-    client.expect(b"and a part\n")?;
+    client.comes(b"and a part\n")?;
     client.round(&line(LONGEST))?;
     client.end()?;
     client.expect_end()?;
@@ -58,7 +58,7 @@ fn stalled(server: &Running) -> Outcome {
     }
     let data = bytes(usize::try_from(sent)?);
     let whole = data.iter().rposition(|&byte| byte == b'\n').map_or(0, |place| place + 1);
-    stalled.expect(&data[..whole])
+    stalled.comes(&data[..whole])
 }
 
 fn vanished(server: &Running) -> Outcome {

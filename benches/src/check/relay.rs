@@ -33,7 +33,7 @@ fn answered(program: &Program) -> Outcome {
     let server = program.start_relay(address)?;
     let mut client = Client::connect(&server, b"")?;
     client.exchange(&bytes(BULK), &(BULK as u64).to_be_bytes())?;
-    client.expect(&bytes(BULK))?;
+    client.comes(&bytes(BULK))?;
     client.expect_end()
 }
 
@@ -48,7 +48,7 @@ fn ended_first(program: &Program) -> Outcome {
     })?;
     let server = program.start_relay(address)?;
     let mut client = Client::connect(&server, b"")?;
-    client.expect(b"that is all")?;
+    client.comes(b"that is all")?;
     client.expect_end()?;
     client.send(&bytes(BULK))?;
     client.end()?;
