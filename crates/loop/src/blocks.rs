@@ -69,7 +69,7 @@ pub struct BlockCounts {
     pub made: u64,
     /// Taken from those that were kept.
     pub reused: u64,
-    /// Given back.
+    /// Given back, for good: a block that was lent and is taken again at once counts as one use.
     pub given: u64,
     /// Of those given back, freed because enough were kept.
     pub freed: u64,
@@ -96,10 +96,7 @@ impl BlockPool {
     #[inline]
     pub fn take(&self, size: BlockSize) -> Block {
         let block = match self.lent.take() {
-            Some(block) if !block.is_shared() && block.len() == size.bytes() => {
-                bump(&self.shelf(size).reused);
-                block
-            }
+            Some(block) if !block.is_shared() && block.len() == size.bytes() => block,
             lent => {
                 self.put_lent(lent);
                 self.take_other(size)
@@ -109,6 +106,7 @@ impl BlockPool {
         block
     }
 
+    #[inline(never)]
     fn take_other(&self, size: BlockSize) -> Block {
         let shelf = self.shelf(size);
         let kept = shelf.blocks.borrow_mut().pop();
@@ -125,7 +123,7 @@ impl BlockPool {
     #[inline]
     pub fn give(&self, block: Block) {
         if block.is_shared() {
-            self.give_share(block);
+            drop(block);
         } else {
             self.shelve(block);
         }
@@ -134,10 +132,8 @@ impl BlockPool {
     /// Remembers that bytes of this block are lent to user code: what it passes on need not be copied.
     #[inline]
     pub fn lend(&self, block: &Block) {
-        if block.size().is_some() {
-            if let Some(before) = self.lent.replace(Some(block.another())) {
-                self.give(before);
-            }
+        if let Some(before) = self.lent.replace(Some(block.another())) {
+            self.give(before);
         }
     }
 
@@ -165,20 +161,7 @@ impl BlockPool {
         std::mem::forget(self.lent.replace(lent));
     }
 
-    /// If nobody but the pool holds it now, it is the pool's again.
-    #[inline]
-    fn give_share(&self, block: Block) {
-        let lent = self.lent.take();
-        if lent.as_ref().is_some_and(|lent| Rc::ptr_eq(&lent.0, &block.0)) {
-            let shelf = if block.len() == SMALL_BLOCK { &self.small } else { &self.large };
-            drop(block);
-            if lent.as_ref().is_some_and(|lent| !lent.is_shared()) {
-                bump(&shelf.given);
-            }
-        }
-        self.put_lent(lent);
-    }
-
+    #[inline(never)]
     fn shelve(&self, block: Block) {
         let Some(size) = block.size() else { return };
         let shelf = self.shelf(size);
@@ -202,14 +185,14 @@ impl BlockPool {
     pub fn counts(&self, size: BlockSize) -> BlockCounts {
         let shelf = self.shelf(size);
         let lent = self.lent.take();
-        let is_kept = lent.as_ref().is_some_and(|b| !b.is_shared() && b.size() == Some(size));
+        let is_home = lent.as_ref().is_some_and(|b| !b.is_shared() && b.size() == Some(size));
         self.put_lent(lent);
         BlockCounts {
             made: shelf.made.get(),
             reused: shelf.reused.get(),
-            given: shelf.given.get(),
+            given: shelf.given.get() + u64::from(is_home),
             freed: shelf.freed.get(),
-            kept: shelf.blocks.borrow().len() + usize::from(is_kept),
+            kept: shelf.blocks.borrow().len() + usize::from(is_home),
         }
     }
 
@@ -255,7 +238,10 @@ impl Block {
 
     /// Makes it longer, in place where the allocator can. The bytes stay; the new ones are 0.
     pub fn grow(&mut self, bytes: usize) {
-        let inner = Rc::make_mut(&mut self.0);
+        if self.is_shared() {
+            self.copy();
+        }
+        let Some(inner) = Rc::get_mut(&mut self.0) else { return };
         let mut memory = std::mem::take(&mut inner.bytes).into_vec();
         if bytes > memory.len() {
             memory.reserve_exact(bytes - memory.len());
@@ -301,6 +287,15 @@ impl Block {
         (place < self.0.bytes.len() && !data.is_empty()).then_some(place)
     }
 
+    /// For a holder who writes to it, though others hold it.
+    #[cold]
+    fn copy(&mut self) {
+        let copy = Inner::new(self.0.bytes.clone());
+        copy.start.set(self.0.start.get());
+        copy.end.set(self.0.end.get());
+        self.0 = Rc::new(copy);
+    }
+
     #[inline]
     fn another(&self) -> Block {
         Block(Rc::clone(&self.0))
@@ -310,14 +305,6 @@ impl Block {
 impl Inner {
     fn new(bytes: Box<[u8]>) -> Inner {
         Inner { bytes, start: Cell::new(0), end: Cell::new(0) }
-    }
-}
-
-/// For a holder that writes to a block that is shared.
-impl Clone for Inner {
-    #[cold]
-    fn clone(&self) -> Inner {
-        Inner { bytes: self.bytes.clone(), start: self.start.clone(), end: self.end.clone() }
     }
 }
 
@@ -334,7 +321,11 @@ impl Deref for Block {
 impl DerefMut for Block {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut Rc::make_mut(&mut self.0).bytes
+        if self.is_shared() {
+            self.copy();
+        }
+        // There is never a weak one, so it can be had.
+        Rc::get_mut(&mut self.0).map_or(&mut [], |inner| &mut inner.bytes)
     }
 }
 

@@ -20,12 +20,16 @@ use std::sync::{Mutex, PoisonError};
 /// assert_eq!(panic.to_string(), "no luck");
 /// assert_eq!(std::io::Error::other(panic).to_string(), "no luck");
 /// ```
+#[inline(always)]
 pub fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Panic> {
     catch_unwind(AssertUnwindSafe(f)).map_err(Panic::new)
 }
 
-/// A panic that was caught: an error whose text is the panic's message.
-pub struct Panic {
+/// A panic that was caught: an error whose text is the panic's message. One pointer wide: what may be one is returned
+/// by every callback, and hardly ever is.
+pub struct Panic(Box<Caught>);
+
+struct Caught {
     text: Cow<'static, str>,
     /// In a mutex only to be `Sync`, which a payload need not be; empty once it was taken.
     payload: Mutex<Option<Box<dyn Any + Send>>>,
@@ -42,30 +46,30 @@ impl Panic {
         } else {
             Cow::Borrowed("a panic whose payload is not text")
         };
-        Panic { text, payload: Mutex::new(Some(payload)) }
+        Panic(Box::new(Caught { text, payload: Mutex::new(Some(payload)) }))
     }
 
     /// Goes on panicking as if it had not been caught. The panic hook does not run again.
     pub fn resume(self) -> ! {
-        let text = self.text.clone();
+        let text = self.0.text.clone();
         resume_unwind(self.into_payload().unwrap_or_else(|| Box::new(text.into_owned())))
     }
 
     /// The panic's message.
     pub fn text(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// What was panicked with; there is always one.
     fn into_payload(self) -> Option<Box<dyn Any + Send>> {
-        self.payload.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.payload.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 /// A payload may panic when it is dropped, and this may happen anywhere: it ends here.
 impl Drop for Panic {
     fn drop(&mut self) {
-        let payload = self.payload.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let payload = self.0.payload.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             std::mem::forget(second);
         }
@@ -74,13 +78,13 @@ impl Drop for Panic {
 
 impl fmt::Display for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0.text)
     }
 }
 
 impl fmt::Debug for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Panic").field(&self.text).finish()
+        f.debug_tuple("Panic").field(&self.0.text).finish()
     }
 }
 

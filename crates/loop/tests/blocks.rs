@@ -54,7 +54,7 @@ fn a_block_that_is_dropped_is_only_freed() {
 #[test]
 fn a_block_carries_a_range_for_its_holder() {
     let pool = BlockPool::new();
-    let mut block = pool.take(BlockSize::Small);
+    let block = pool.take(BlockSize::Small);
     assert_eq!(block.range(), 0..0);
     block.set_range(3..9);
     assert_eq!(block.range(), 3..9);

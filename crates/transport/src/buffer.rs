@@ -31,17 +31,26 @@ use millrun_loop::{Block, BlockPool, BlockSize, LARGE_BLOCK, SMALL_BLOCK};
 /// ```
 #[derive(Default)]
 pub struct WriteBuffer {
-    /// Unsent bytes: the sum of all chunks. Only pushing and consuming change it.
-    len: usize,
-    /// What came before the tail; never empty and never holding an empty chunk.
-    #[expect(
-        clippy::box_collection,
-        reason = "8 bytes, not 32, in each of ten thousand idle connections"
-    )]
-    older: Option<Box<VecDeque<Chunk>>>,
+    /// What came before the tail.
+    older: Option<Box<Older>>,
     /// The block that small writes are gathered in, or share; there only while it holds unsent bytes.
     tail: Option<Block>,
-    /// The unsent bytes of the tail.
+    /// The unsent bytes of the tail; equal when there is none.
+    start: u32,
+    end: u32,
+}
+
+/// Never without a chunk, and never holding an empty one. Boxed: ten thousand idle connections have none.
+#[derive(Default)]
+struct Older {
+    chunks: VecDeque<Chunk>,
+    /// The sum of all chunks. Only pushing and consuming change it.
+    len: usize,
+}
+
+/// All of a buffer that is one piece in one block, taken out to be sent.
+pub(crate) struct Piece {
+    block: Block,
     start: u32,
     end: u32,
 }
@@ -56,27 +65,26 @@ enum Chunk {
 impl WriteBuffer {
     /// An empty buffer. Allocates nothing.
     pub const fn new() -> WriteBuffer {
-        WriteBuffer { len: 0, older: None, tail: None, start: 0, end: 0 }
+        WriteBuffer { older: None, tail: None, start: 0, end: 0 }
     }
 
     /// Puts bytes behind what is there, in one piece with it where that can be. They are copied into a block of the
     /// pool (the first 4 KiB take a small one, more take a large one), unless they lie where they can be shared: in
     /// the block that was lent last, or right behind what is shared already.
-    #[inline]
+    #[inline(always)]
     pub fn gather(&mut self, data: &[u8], pool: &BlockPool) {
-        let end = if self.len == 0 {
-            let Some((block, place)) = pool.share(data) else { return self.copy(data, pool) };
-            self.tail = Some(block);
-            self.start = position(place);
-            place
-        } else {
-            match &self.tail {
-                Some(block) if block.place_of(data) == Some(self.end as usize) => self.end as usize,
-                _ => return self.copy(data, pool),
+        if let Some(block) = &self.tail {
+            if block.place_of(data) != Some(self.end as usize) {
+                return self.copy(data, pool);
             }
-        };
-        self.end = position(end + data.len());
-        self.len += data.len();
+        } else {
+            let Some((block, place)) = pool.share(data) else { return self.copy(data, pool) };
+            // There is none to be dropped.
+            std::mem::forget(self.tail.replace(block));
+            self.start = position(place);
+            self.end = self.start;
+        }
+        self.end += position(data.len());
     }
 
     #[inline(never)]
@@ -84,7 +92,6 @@ impl WriteBuffer {
         if data.len() > LARGE_BLOCK {
             return self.push(Bytes::copy_from_slice(data), pool);
         }
-        self.len += data.len();
         self.unshare(pool);
         while !data.is_empty() {
             let room = self.room_for(data.len(), pool);
@@ -101,17 +108,14 @@ impl WriteBuffer {
         if data.is_empty() {
             return;
         }
-        self.len += data.len();
-        let mostly_empty = self.tail.as_ref().is_some_and(|block| {
-            let used = (self.end - self.start) as usize;
-            used <= block.len() / 2
-        });
+        let mostly_empty =
+            self.tail.as_ref().is_some_and(|block| self.tail_len() <= block.len() / 2);
         if mostly_empty {
             self.copy_tail(pool);
         } else {
             self.retire_tail();
         }
-        self.older().push_back(Chunk::Given(data));
+        self.older().push(Chunk::Given(data));
     }
 
     /// Takes all of another buffer behind what is there, without a copy.
@@ -121,32 +125,25 @@ impl WriteBuffer {
             return;
         }
         newer.retire_tail();
-        if let Some(mut chunks) = newer.older {
-            self.len += newer.len;
+        if let Some(mut newer) = newer.older {
             self.retire_tail();
-            self.older().append(&mut chunks);
+            let older = self.older();
+            older.len += newer.len;
+            older.chunks.append(&mut newer.chunks);
         }
     }
 
     /// The first `n` bytes have left; emptied blocks go back to the pool. More than there are empties it.
     pub fn consume(&mut self, n: usize, pool: &BlockPool) {
-        let mut n = n.min(self.len);
-        self.len -= n;
-        if let Some(chunks) = &mut self.older {
-            while let Some(chunk) = chunks.front_mut() {
-                let here = chunk.as_slice().len();
-                if n < here {
-                    chunk.advance(n);
-                    return;
-                }
-                n -= here;
-                if let Some(Chunk::Gathered { block, .. }) = chunks.pop_front() {
-                    pool.give(block);
-                }
+        let mut n = n;
+        if let Some(older) = &mut self.older {
+            n -= older.consume(n, pool);
+            if !older.chunks.is_empty() {
+                return;
             }
             self.older = None;
         }
-        self.start += position(n);
+        self.start += position(n.min(self.tail_len()));
         if self.start == self.end {
             self.drop_tail(pool);
         }
@@ -154,7 +151,7 @@ impl WriteBuffer {
 
     /// Drops everything and says how many bytes that were.
     pub fn clear(&mut self, pool: &BlockPool) -> usize {
-        let unsent = self.len;
+        let unsent = self.len();
         self.consume(unsent, pool);
         unsent
     }
@@ -179,32 +176,46 @@ impl WriteBuffer {
         }
     }
 
+    /// Takes out what is there, if it is one piece in one block. The buffer is empty then.
+    #[inline]
+    pub(crate) fn take_piece(&mut self) -> Option<Piece> {
+        if self.older.is_some() {
+            return None;
+        }
+        let piece = Piece { block: self.tail.take()?, start: self.start, end: self.end };
+        (self.start, self.end) = (0, 0);
+        Some(piece)
+    }
+
     /// Unsent bytes.
-    pub const fn len(&self) -> usize {
-        self.len
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.tail_len() + self.older.as_ref().map_or(0, |older| older.len)
     }
 
     /// Nothing is unsent.
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.tail.is_none() && self.older.is_none()
     }
 
     /// The pieces in order; none of them is empty.
     pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
-        self.older.iter().flat_map(|chunks| chunks.iter()).map(Chunk::as_slice).chain(self.tail())
+        let older = self.older.iter().flat_map(|older| older.chunks.iter());
+        older.map(Chunk::as_slice).chain(self.tail())
     }
 
     /// How many pieces there are.
     pub fn pieces(&self) -> usize {
-        self.older.as_ref().map_or(0, |chunks| chunks.len()) + usize::from(self.tail.is_some())
+        self.older.as_ref().map_or(0, |older| older.chunks.len()) + usize::from(self.tail.is_some())
     }
 
     /// The only piece, if there is exactly one: no array of slices is needed to send it.
     pub fn single(&self) -> Option<&[u8]> {
         match &self.older {
             None => self.tail(),
-            Some(chunks) if chunks.len() == 1 && self.tail.is_none() => {
-                chunks.front().map(Chunk::as_slice)
+            Some(older) if older.chunks.len() == 1 && self.tail.is_none() => {
+                older.chunks.front().map(Chunk::as_slice)
             }
             Some(_) => None,
         }
@@ -242,7 +253,7 @@ impl WriteBuffer {
                 let (start, end) = (self.start, self.end);
                 (self.start, self.end) = (0, 0);
                 if let Some(block) = full {
-                    self.older().push_back(Chunk::Gathered { block, start, end });
+                    self.older().push(Chunk::Gathered { block, start, end });
                 }
             }
         }
@@ -266,7 +277,7 @@ impl WriteBuffer {
         if let Some(block) = self.tail.take() {
             let chunk = Chunk::Gathered { block, start: self.start, end: self.end };
             (self.start, self.end) = (0, 0);
-            self.older().push_back(chunk);
+            self.older().push(chunk);
         }
     }
 
@@ -274,7 +285,7 @@ impl WriteBuffer {
     fn copy_tail(&mut self, pool: &BlockPool) {
         if let Some(exact) = self.tail().map(Bytes::copy_from_slice) {
             self.drop_tail(pool);
-            self.older().push_back(Chunk::Given(exact));
+            self.older().push(Chunk::Given(exact));
         }
     }
 
@@ -285,14 +296,69 @@ impl WriteBuffer {
         }
     }
 
-    fn older(&mut self) -> &mut VecDeque<Chunk> {
+    #[inline]
+    const fn tail_len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    fn older(&mut self) -> &mut Older {
         self.older.get_or_insert_default()
+    }
+}
+
+impl Older {
+    fn push(&mut self, chunk: Chunk) {
+        self.len += chunk.as_slice().len();
+        self.chunks.push_back(chunk);
+    }
+
+    /// The first `n` bytes, or all that are here, have left: so many.
+    fn consume(&mut self, n: usize, pool: &BlockPool) -> usize {
+        let n = n.min(self.len);
+        self.len -= n;
+        let mut left = n;
+        while let Some(chunk) = self.chunks.front_mut() {
+            let here = chunk.as_slice().len();
+            if left < here {
+                chunk.advance(left);
+                break;
+            }
+            left -= here;
+            if let Some(Chunk::Gathered { block, .. }) = self.chunks.pop_front() {
+                pool.give(block);
+            }
+        }
+        n
     }
 }
 
 impl fmt::Debug for WriteBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WriteBuffer({} bytes in {} pieces)", self.len, self.pieces())
+        write!(f, "WriteBuffer({} bytes in {} pieces)", self.len(), self.pieces())
+    }
+}
+
+impl Piece {
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.block[self.start as usize..self.end as usize]
+    }
+
+    #[inline]
+    pub(crate) const fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    #[inline]
+    pub(crate) fn give_to(self, pool: &BlockPool) {
+        pool.give(self.block);
+    }
+}
+
+/// A piece that was taken out is a buffer again.
+impl From<Piece> for WriteBuffer {
+    fn from(Piece { block, start, end }: Piece) -> WriteBuffer {
+        WriteBuffer { older: None, tail: Some(block), start, end }
     }
 }
 

@@ -271,6 +271,27 @@ impl Lifecycle {
         self.has(LOST)
     }
 
+    /// For an owner that keeps other bits beside these.
+    pub(crate) const fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// What [`bits`](Lifecycle::bits) gave.
+    pub(crate) const fn from_bits(bits: u16) -> Lifecycle {
+        Lifecycle(bits)
+    }
+
+    /// With any of these bits [`takes_writes`](Lifecycle::takes_writes) is false.
+    pub(crate) const TAKES_NO_WRITES: u16 = EOF_OUT | CLOSING | BROKEN | ENDING | LOST;
+    /// With any of these bits [`sends`](Lifecycle::sends) is false.
+    pub(crate) const SENDS_NOTHING: u16 = BROKEN | ENDING | LOST;
+    /// With any of these bits it matters when the last byte has left.
+    pub(crate) const AWAITS_FLUSH: u16 = CLOSING | EOF_OUT;
+    /// [`wants_reads`](Lifecycle::wants_reads) with these bits…
+    pub(crate) const READS: u16 = MADE | STARTED;
+    /// …and none of these.
+    pub(crate) const READS_NOTHING: u16 = PAUSED | EOF_IN | CLOSING | BROKEN | ENDING | LOST;
+
     /// Any of `bits` is set.
     const fn has(self, bits: u16) -> bool {
         self.0 & bits != 0

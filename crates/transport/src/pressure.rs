@@ -132,6 +132,16 @@ impl Pressure {
         self.0 & PAUSED != 0
     }
 
+    /// For an owner that keeps other bits beside these two.
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// What [`bits`](Pressure::bits) gave.
+    pub(crate) const fn from_bits(bits: u8) -> Pressure {
+        Pressure(bits & (PAUSED | TOLD))
+    }
+
     /// What is true differs from what was told.
     pub const fn is_unsettled(self) -> bool {
         self.is_paused() != (self.0 & TOLD != 0)

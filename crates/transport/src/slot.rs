@@ -32,6 +32,7 @@ impl ProtocolSlot {
     /// # Errors
     /// The panic, if the call panicked; the protocol is put back then as well, since it still has to
     /// hear of the end. Also the panic of the drop of a protocol that was replaced meanwhile.
+    #[inline(always)]
     pub fn call<R>(&self, f: impl FnOnce(&mut dyn Protocol) -> R) -> Option<Result<R, Panic>> {
         let mut protocol = self.0.take()?;
         // Nothing unwinds past this line, so the protocol is put back without a guard.
@@ -63,6 +64,7 @@ impl ProtocolSlot {
     }
 
     /// A protocol is in the slot. True during a call only if another one was set meanwhile.
+    #[inline]
     pub fn is_home(&self) -> bool {
         let tenant = self.0.take();
         let home = tenant.is_some();
@@ -78,6 +80,7 @@ impl fmt::Debug for ProtocolSlot {
 }
 
 /// A protocol's drop is user code too.
+#[cold]
 fn drop_caught(protocol: Box<dyn Protocol>) -> Result<(), Panic> {
     catch(move || drop(protocol))
 }

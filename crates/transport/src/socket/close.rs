@@ -9,7 +9,7 @@ use millrun_selector::Time;
 
 use super::SocketTransport;
 use super::call::{copy_of, is_of_the_system};
-use super::flags::{BLOCKED, UNSENT};
+use super::state::{BLOCKED, SENDING, UNSENT};
 use crate::CloseTimedOut;
 use crate::lifecycle::{Lifecycle, Next};
 
@@ -17,18 +17,18 @@ impl SocketTransport {
     /// Closes in order; with `total`, in that time, progress or not.
     pub(super) fn begin_close(&self, total: Option<Duration>) {
         let by = total.map(|total| self.handle().now() + total);
-        if let Some(by) = by.filter(|_| !self.life.get().is_ending()) {
+        if let Some(by) = by.filter(|_| !self.state.life().is_ending()) {
             self.rare(|rare| rare.close_by = Some(rare.close_by.map_or(by, |was| was.min(by))));
         }
-        let was_flushing = self.life.get().is_flushing();
+        let was_flushing = self.state.life().is_flushing();
         self.send_buffered();
-        let empty = !self.flags.has(UNSENT);
+        let empty = !self.state.has(UNSENT | SENDING);
         let next = self.step(|life| life.handle_close(empty));
         self.follow(next, None);
         if !was_flushing {
             self.update_interest();
         }
-        if self.life.get().is_flushing() && (!was_flushing || by.is_some()) {
+        if self.state.life().is_flushing() && (!was_flushing || by.is_some()) {
             self.arm_deadline(!was_flushing);
         }
     }
@@ -62,7 +62,7 @@ impl SocketTransport {
                 }
             });
         }
-        self.flags.clear(BLOCKED);
+        self.state.clear(BLOCKED);
         self.cancel_timer();
         self.update_interest();
         self.queue_lost();
@@ -85,10 +85,10 @@ impl SocketTransport {
     }
 
     pub(super) fn end_writing(&self) {
-        if self.life.get().takes_writes() {
+        if self.state.life().takes_writes() {
             self.send_buffered();
         }
-        let empty = !self.flags.has(UNSENT);
+        let empty = !self.state.has(UNSENT | SENDING);
         let next = self.step(|life| life.handle_write_eof(empty));
         self.follow(next, None);
     }
@@ -103,7 +103,7 @@ impl SocketTransport {
 
     pub(super) fn set_close_timeout_to(&self, timeout: Duration) {
         self.rare(|rare| rare.close_timeout = Some(timeout));
-        if self.life.get().is_flushing() {
+        if self.state.life().is_flushing() {
             self.arm_deadline(false);
         }
     }
@@ -138,7 +138,7 @@ impl SocketTransport {
     }
 
     fn deadline(&self) {
-        if !self.life.get().is_flushing() {
+        if !self.state.life().is_flushing() {
             return;
         }
         if self.handle().now() < self.close_due() {

@@ -15,8 +15,7 @@ use millrun_loop::{BlockSize, ErrorContext, Panic, catch};
 use millrun_selector::Socket;
 
 use super::SocketTransport;
-use super::flags::{LEFT, LINGERS, SENT};
-use super::read::LentBlock;
+use super::state::{LEFT, LINGERS, SENT};
 use crate::lifecycle::Lifecycle;
 
 /// A linger ends after this long: a peer that reads its answer does so within some round trips.
@@ -37,18 +36,18 @@ impl SocketTransport {
 
     /// The loop closes: now or never (D-19).
     pub(super) fn loop_closes(&self) {
-        if self.flags.has(LINGERS) {
+        if self.state.has(LINGERS) {
             return self.release();
         }
         // Work that was left outside of any unit was dropped with the queue.
-        self.flags.clear(LEFT);
+        self.state.clear(LEFT);
         self.send_buffered();
         self.end(None);
     }
 
     /// The turn of `connection_lost` has come.
     pub(super) fn lost(&self) {
-        if self.life.get().is_lost() {
+        if self.state.life().is_lost() {
             return;
         }
         let told = self.step(Lifecycle::handle_lost);
@@ -61,7 +60,7 @@ impl SocketTransport {
         // Out of its slot for good: it may hold this transport, and the circle must break.
         let mut protocol = self.slot.take();
         let error = self.peek(|rare| rare.error.take());
-        let in_order = error.is_none() && self.life.get().was_closed();
+        let in_order = error.is_none() && self.state.life().was_closed();
         let lost = catch(|| {
             if let Some(protocol) = protocol.as_mut().filter(|_| told) {
                 protocol.connection_lost(error);
@@ -81,14 +80,14 @@ impl SocketTransport {
 
     /// Asked once, at the end of a connection that could lose its last bytes by a reset.
     fn has_unread_input(&self) -> bool {
-        let at_risk = !self.life.get().saw_eof() && self.flags.has(SENT);
+        let at_risk = !self.state.life().saw_eof() && self.state.has(SENT);
         let flushed = self.peek(|rare| Some(rare.unsent)).unwrap_or(0) == 0;
         at_risk && flushed && self.discard().is_ok_and(|n| n > 0)
     }
 
     /// False if it can't be: nobody will end it.
     fn begin_linger(&self) -> bool {
-        self.flags.set(LINGERS);
+        self.state.set(LINGERS);
         let this = self.this.clone();
         let timer = self.handle().call_later(LINGER_TIME, move || {
             if let Some(transport) = this.upgrade() {
@@ -123,21 +122,24 @@ impl SocketTransport {
 
     /// An abort waits for nobody.
     pub(super) fn end_linger(&self) {
-        if self.flags.has(LINGERS) {
+        if self.state.has(LINGERS) {
             self.release();
         }
     }
 
     /// Reads into nothing.
     fn discard(&self) -> io::Result<usize> {
-        let mut block = LentBlock::take(self.handle().blocks(), BlockSize::Large);
-        self.socket(|socket| socket.try_read(block.memory())).unwrap_or(Ok(0))
+        let pool = self.handle().blocks();
+        let mut block = pool.take(BlockSize::Large);
+        let discarded = self.socket(|socket| socket.try_read(&mut block)).unwrap_or(Ok(0));
+        pool.give(block);
+        discarded
     }
 
     /// Gives everything back: the registration, then the descriptor, then the owner's count. Once.
     pub(super) fn release(&self) {
         let Some(socket) = self.socket.take() else { return };
-        self.flags.clear(LINGERS);
+        self.state.clear(LINGERS);
         self.cancel_timer();
         let common = &self.common;
         let asked = catch(|| {

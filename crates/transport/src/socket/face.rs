@@ -7,8 +7,8 @@ use bytes::Bytes;
 use millrun_loop::catch;
 use millrun_selector::{Address, Socket, SocketOption, SocketOptionName};
 
-use super::flags::GATHERS;
 use super::outgoing::Data;
+use super::state::GATHERS;
 use super::{Peer, SocketTransport};
 use crate::lifecycle::Lifecycle;
 use crate::{CloseOutcome, Flow, InvalidLimits, Protocol, Transport, Watermarks};
@@ -57,11 +57,11 @@ impl Transport for SocketTransport {
     }
 
     fn is_closing(&self) -> bool {
-        self.life.get().is_closing()
+        self.state.life().is_closing()
     }
 
     fn close_outcome(&self) -> Option<CloseOutcome> {
-        if !self.life.get().is_ending() {
+        if !self.state.life().is_ending() {
             return None;
         }
         Some(match self.peek(|rare| Some(rare.unsent)).unwrap_or(0) {
@@ -83,20 +83,20 @@ impl Transport for SocketTransport {
     }
 
     fn is_reading(&self) -> bool {
-        self.life.get().is_reading()
+        self.state.life().is_reading()
     }
 
     fn set_protocol(&self, protocol: Box<dyn Protocol>) {
-        if self.life.get().is_lost() {
+        if self.state.life().is_lost() {
             // Nobody would ever call it, and it may hold this transport: a circle.
             if let Err(panic) = catch(move || drop(protocol)) {
                 self.panicked("drop of a protocol", panic);
             }
             return;
         }
-        let mut pressure = self.pressure.get();
+        let mut pressure = self.state.pressure();
         pressure.handle_new_protocol();
-        self.pressure.set(pressure);
+        self.state.set_pressure(pressure);
         if let Err(panic) = self.slot.set(protocol) {
             self.panicked("drop of a protocol", panic);
         }
@@ -114,12 +114,14 @@ impl Transport for SocketTransport {
     fn set_write_buffer_limits(&self, limits: Watermarks) -> Result<(), InvalidLimits> {
         let marks = limits.check()?;
         self.rare(|rare| rare.marks = Some(marks));
+        self.update_plain();
         self.update_pressure();
         Ok(())
     }
 
     fn set_gathering(&self, on: bool) {
-        self.flags.put(GATHERS, on);
+        self.state.put(GATHERS, on);
+        self.update_plain();
         if !on {
             self.send_buffered();
         }
@@ -150,7 +152,7 @@ impl Transport for SocketTransport {
 
 impl SocketTransport {
     fn ask<R>(&self, f: impl FnOnce(&dyn Socket) -> io::Result<R>) -> io::Result<R> {
-        if self.life.get().is_lost() {
+        if self.state.life().is_lost() {
             return Err(ErrorKind::NotConnected.into());
         }
         self.socket(f).unwrap_or_else(|| Err(ErrorKind::NotConnected.into()))

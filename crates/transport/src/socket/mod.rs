@@ -14,18 +14,18 @@
 //! | `end.rs` | in which order does it end: `connection_lost`, the socket, the owner? |
 //! | `call.rs` | how is user code called, and what if it fails? |
 //! | `face.rs` | which of all this is [`Transport`]? |
-//! | `family.rs`, `rare.rs`, `flags.rs` | where is it kept, so that an idle connection is small? |
+//! | `family.rs`, `rare.rs`, `state.rs` | where is it kept, so that an idle connection is small? |
 
 mod call;
 mod close;
 mod end;
 mod face;
 mod family;
-mod flags;
 mod outgoing;
 mod rare;
 mod read;
 mod settle;
+mod state;
 mod write;
 
 use std::cell::{Cell, RefCell};
@@ -43,11 +43,10 @@ pub use family::{CLOSE_TIMEOUT, ConnectionOwner, TransportFamily, TransportOptio
 use crate::Protocol;
 use crate::buffer::WriteBuffer;
 use crate::lifecycle::Lifecycle;
-use crate::pressure::Pressure;
 use crate::slot::ProtocolSlot;
 use family::Common;
-use flags::{BLOCKED, Flags, GATHERS, LINGERS};
 use rare::Rare;
+use state::{BLOCKED, GATHERS, LINGERS, State};
 
 /// A transport over a stream socket.
 ///
@@ -65,9 +64,7 @@ pub struct SocketTransport {
     key: Cell<Key>,
     peer: Peer,
     number: u32,
-    life: Cell<Lifecycle>,
-    pressure: Cell<Pressure>,
-    flags: Flags,
+    state: State,
 }
 
 /// An address in 8 bytes where it fits: ten thousand connections are idle.
@@ -106,8 +103,7 @@ impl SocketTransport {
         number: u32,
     ) -> io::Result<Rc<SocketTransport>> {
         let (peer, rare) = Peer::new(peer.or_else(|| socket.peer_addr().ok()));
-        let flags = Flags::default();
-        flags.put(GATHERS, common.gathering);
+        let state = State::new(if common.gathering { GATHERS } else { 0 });
         let transport = Rc::new_cyclic(|this| SocketTransport {
             this: Weak::clone(this),
             common,
@@ -118,10 +114,9 @@ impl SocketTransport {
             key: Cell::new(Key { index: 0, generation: 0 }),
             peer,
             number,
-            life: Cell::new(Lifecycle::new()),
-            pressure: Cell::new(Pressure::new()),
-            flags,
+            state,
         });
+        transport.update_plain();
         // Registered from the start, and silent: so a loop that closes finds it.
         let watched = transport.handle().watch(&socket, Interest::NONE, transport.clone());
         let key = watched.map_err(|error| transport.unmade(error))?;
@@ -166,9 +161,9 @@ impl SocketTransport {
     }
 
     fn step<R>(&self, f: impl FnOnce(&mut Lifecycle) -> R) -> R {
-        let mut life = self.life.get();
+        let mut life = self.state.life();
         let next = f(&mut life);
-        self.life.set(life);
+        self.state.set_life(life);
         next
     }
 
@@ -180,14 +175,23 @@ impl SocketTransport {
         lent.socket.as_deref().map(f)
     }
 
+    #[inline(never)]
+    fn ready_rarely(&self, readiness: Readiness) {
+        if self.state.has(LINGERS) {
+            self.linger();
+        } else if readiness.is_writable() && self.state.has(BLOCKED) {
+            self.write_ready();
+        }
+    }
+
     /// Says what of the socket's readiness matters now.
     fn update_interest(&self) {
-        let life = self.life.get();
+        let life = self.state.life();
         let mut interest = Interest::NONE;
-        if life.wants_reads() || self.flags.has(LINGERS) {
+        if life.wants_reads() || self.state.has(LINGERS) {
             interest = interest | Interest::READ;
         }
-        if self.flags.has(BLOCKED) && life.sends() {
+        if self.state.has(BLOCKED) && life.sends() {
             interest = interest | Interest::WRITE;
         }
         if let Err(error) = self.handle().set_interest(self.key.get(), interest) {
@@ -200,16 +204,13 @@ impl SocketTransport {
 
 impl Watch for SocketTransport {
     fn on_ready(self: Rc<Self>, readiness: Readiness) {
-        if self.flags.has(LINGERS) {
-            return self.linger();
-        }
         let settling = self.begin_settling();
-        if readiness.is_readable() && self.life.get().wants_reads() {
+        if readiness.is_readable() && self.state.wants_reads() {
             self.read_ready();
         }
         // Asked again after user code has run.
-        if readiness.is_writable() && self.flags.has(BLOCKED) {
-            self.write_ready();
+        if self.state.has(BLOCKED | LINGERS) {
+            self.ready_rarely(readiness);
         }
         self.finish(&settling);
     }
@@ -252,7 +253,7 @@ impl Peer {
 impl fmt::Debug for SocketTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<SocketTransport")?;
-        let life = self.life.get();
+        let life = self.state.life();
         if life.is_closing() {
             f.write_str(if life.is_lost() { " closed" } else { " closing" })?;
         }
@@ -261,7 +262,7 @@ impl fmt::Debug for SocketTransport {
         }
         if !life.is_lost() {
             let read = if life.wants_reads() { "polling" } else { "idle" };
-            let write = if self.flags.has(BLOCKED) { "polling" } else { "idle" };
+            let write = if self.state.has(BLOCKED) { "polling" } else { "idle" };
             write!(f, " read={read} write=<{write}, bufsize={}>", self.buffered())?;
         }
         f.write_str(">")

@@ -7,7 +7,7 @@ use millrun_loop::BlockPool;
 use millrun_selector::{MAX_SLICES, Socket};
 
 use super::SocketTransport;
-use super::flags::UNSENT;
+use super::state::{SENDING, UNSENT};
 use crate::buffer::WriteBuffer;
 
 /// So many pieces go out from an array on the stack. Gathering keeps most sends at one or two.
@@ -117,7 +117,7 @@ impl SocketTransport {
     pub(super) fn with_buffer<R>(&self, f: impl FnOnce(&mut WriteBuffer, &BlockPool) -> R) -> R {
         let mut buffer = self.buffer.borrow_mut();
         let value = f(&mut buffer, self.handle().blocks());
-        self.flags.put(UNSENT, !buffer.is_empty());
+        self.state.put(UNSENT, !buffer.is_empty());
         value
     }
 }
@@ -126,12 +126,13 @@ impl SocketTransport {
 /// comes behind.
 pub(super) struct Outgoing<'a> {
     pub(super) buffer: WriteBuffer,
-    home: &'a SocketTransport,
+    pub(super) home: &'a SocketTransport,
 }
 
 impl<'a> Outgoing<'a> {
     #[inline]
     pub(super) fn take(home: &'a SocketTransport) -> Outgoing<'a> {
+        home.state.set_for(SENDING, UNSENT);
         Outgoing { buffer: home.buffer.take(), home }
     }
 }
@@ -146,6 +147,6 @@ impl Drop for Outgoing<'_> {
             buffer.append(std::mem::take(&mut *newer));
             *newer = buffer;
         }
-        self.home.flags.put(UNSENT, !newer.is_empty());
+        self.home.state.put(UNSENT, !newer.is_empty());
     }
 }

@@ -6,10 +6,10 @@
 
 use std::io::{self, ErrorKind};
 
-use millrun_loop::{Block, BlockPool, BlockSize, SMALL_BLOCK};
+use millrun_loop::{BlockSize, SMALL_BLOCK};
 
 use super::SocketTransport;
-use super::flags::FILLED;
+use super::state::FILLED;
 use crate::lifecycle::Lifecycle;
 use crate::{Landing, Protocol};
 
@@ -17,7 +17,7 @@ use crate::{Landing, Protocol};
 /// default (6 MiB on Linux), so it cuts off only a peer that goes on sending.
 const DRAINED: usize = 8 * 1024 * 1024;
 
-/// What became of one receive.
+/// What became of one receive. Two words: it is returned for each.
 pub(super) enum Received {
     /// Nothing came, or nothing was wanted any more.
     Nothing,
@@ -26,20 +26,32 @@ pub(super) enum Received {
     /// The protocol has no room.
     NoRoom,
     Eof,
-    /// The connection can't go on, and what failed.
-    Failed(&'static str, io::Error),
+    /// The connection can't go on.
+    Failed(Box<Failure>),
 }
 
+/// What failed, and how.
+pub(super) struct Failure(&'static str, io::Error);
+
 impl SocketTransport {
+    #[inline(always)]
     pub(super) fn read_ready(&self) {
-        match self.receive() {
+        match self.receive::<false>() {
+            Received::Nothing | Received::Bytes(_) => {}
+            other => self.read_rarely(other),
+        }
+    }
+
+    #[cold]
+    fn read_rarely(&self, received: Received) {
+        match received {
             Received::Nothing | Received::Bytes(_) => {}
             Received::NoRoom => {
                 self.step(Lifecycle::handle_pause);
                 self.update_interest();
             }
             Received::Eof => self.eof(),
-            Received::Failed(what, error) => self.fatal(what, error),
+            Received::Failed(failure) => self.fatal(failure.0, failure.1),
         }
     }
 
@@ -54,11 +66,13 @@ impl SocketTransport {
         self.update_interest();
     }
 
-    fn receive(&self) -> Received {
+    /// Of `IN_DRAIN` there is a copy of its own, so that the one of each message is one function with its caller.
+    #[inline(always)]
+    fn receive<const IN_DRAIN: bool>(&self) -> Received {
         let mut callback = "landing";
         match self.slot.call(|p| self.receive_for(p, &mut callback)) {
-            None => Received::Nothing,
             Some(Ok(received)) => received,
+            None => Received::Nothing,
             Some(Err(panic)) => {
                 self.panicked(callback, panic);
                 Received::Nothing
@@ -67,49 +81,64 @@ impl SocketTransport {
     }
 
     /// `callback` is kept at the name of what is being called.
+    #[inline(always)]
     fn receive_for(&self, protocol: &mut dyn Protocol, callback: &mut &'static str) -> Received {
         let landing = protocol.landing();
         // That was user code: it may have paused, closed, or set another protocol.
-        let wanted = self.life.get().delivers() && !self.slot.is_home();
+        let wanted = self.state.life().delivers() && !self.slot.is_home();
         match landing {
-            Landing::Failed(error) => Received::Failed("landing() (get_buffer) failed", error),
-            Landing::Shared(_) if !wanted => Received::Nothing,
-            Landing::Shared(0) => Received::NoRoom,
-            Landing::Shared(most) => self.receive_shared(protocol, most, callback),
-            Landing::Own([]) if !wanted => Received::Nothing,
-            Landing::Own([]) => Received::NoRoom,
-            Landing::Own(memory) => {
-                let read = if wanted { self.try_read(memory) } else { would_block() };
-                *callback = "landed";
-                let landed = protocol.landed(*read.as_ref().unwrap_or(&0));
-                conclude(read, landed, "landed() (buffer_updated) failed")
+            Landing::Shared(most) if wanted && most > 0 => {
+                self.receive_shared(protocol, most, callback)
             }
+            Landing::Own(memory) if wanted && !memory.is_empty() => {
+                let read = self.try_read(memory);
+                *callback = "landed";
+                landed(protocol, read)
+            }
+            Landing::Own(memory) if !memory.is_empty() => {
+                *callback = "landed";
+                landed(protocol, would_block())
+            }
+            Landing::Failed(error) => failed("landing() (get_buffer) failed", error),
+            _ if wanted => Received::NoRoom,
+            _ => Received::Nothing,
         }
     }
 
+    #[inline(always)]
     fn receive_shared(
         &self,
         protocol: &mut dyn Protocol,
         most: usize,
         callback: &mut &'static str,
     ) -> Received {
-        let size = if self.flags.has(FILLED) { BlockSize::Large } else { BlockSize::Small };
-        let mut lent = LentBlock::take(self.handle().blocks(), size);
-        let block = lent.memory();
+        let pool = self.handle().blocks();
+        let large = self.state.has(FILLED);
+        // A panic drops it, which is as good as giving it back.
+        let mut block = pool.take(if large { BlockSize::Large } else { BlockSize::Small });
         let room = most.min(block.len());
         let n = match self.try_read(&mut block[..room]) {
             Ok(n) if n > 0 => n,
-            nothing => return conclude(nothing, Ok(()), ""),
+            nothing => {
+                pool.give(block);
+                return conclude(nothing, Ok(()), "");
+            }
         };
         // A full small block earns a large one, until less than that comes.
-        self.flags.put(FILLED, n >= SMALL_BLOCK);
+        if large || n >= SMALL_BLOCK {
+            self.state.put(FILLED, n >= SMALL_BLOCK);
+        }
         *callback = "data_received";
-        match protocol.data_received(&lent.lend()[..n]) {
+        pool.lend(&block);
+        let taken = protocol.data_received(&block[..n]);
+        pool.give(block);
+        match taken {
             Ok(()) => Received::Bytes(n),
-            Err(error) => Received::Failed("data_received() failed", error),
+            Err(error) => failed("data_received() failed", error),
         }
     }
 
+    #[inline]
     fn try_read(&self, memory: &mut [u8]) -> io::Result<usize> {
         self.socket(|socket| socket.try_read(memory)).unwrap_or_else(would_block)
     }
@@ -124,11 +153,11 @@ impl SocketTransport {
 
     /// Delivers what the kernel holds, a receive at a time, then ends with the error of the write.
     pub(super) fn drain(&self) {
-        if !self.life.get().is_draining() {
+        if !self.state.life().is_draining() {
             return;
         }
-        if self.life.get().delivers() {
-            match self.receive() {
+        if self.state.life().delivers() {
+            match self.receive::<true>() {
                 Received::Bytes(n) => {
                     let total = self.rare(|rare| {
                         rare.taken += n;
@@ -138,7 +167,7 @@ impl SocketTransport {
                         return self.queue_drain();
                     }
                 }
-                Received::Failed(what, error) => self.fatal(what, error),
+                Received::Failed(failure) => self.fatal(failure.0, failure.1),
                 Received::Nothing | Received::NoRoom | Received::Eof => {}
             }
         }
@@ -146,55 +175,36 @@ impl SocketTransport {
     }
 }
 
+/// Tells the protocol what came of the memory that it lent.
+#[inline(always)]
+fn landed(protocol: &mut dyn Protocol, read: io::Result<usize>) -> Received {
+    let n = *read.as_ref().unwrap_or(&0);
+    match protocol.landed(n) {
+        Ok(()) if n > 0 => Received::Bytes(n),
+        taken => conclude(read, taken, "landed() (buffer_updated) failed"),
+    }
+}
+
 /// Joins what the kernel said with what the protocol said.
+#[inline(never)]
 fn conclude(read: io::Result<usize>, taken: io::Result<()>, callback: &'static str) -> Received {
     match (read, taken) {
-        (_, Err(error)) => Received::Failed(callback, error),
+        (_, Err(error)) => failed(callback, error),
         (Ok(0), Ok(())) => Received::Eof,
         (Ok(n), Ok(())) => Received::Bytes(n),
         (Err(e), Ok(())) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
             Received::Nothing
         }
-        (Err(error), Ok(())) => Received::Failed("fatal read error on socket transport", error),
+        (Err(error), Ok(())) => failed("fatal read error on socket transport", error),
     }
 }
 
+#[cold]
+fn failed(what: &'static str, error: io::Error) -> Received {
+    Received::Failed(Box::new(Failure(what, error)))
+}
+
+#[cold]
 fn would_block() -> io::Result<usize> {
     Err(ErrorKind::WouldBlock.into())
-}
-
-/// A block of the loop's, given back also when the protocol panics.
-pub(super) struct LentBlock<'a> {
-    block: Option<Block>,
-    pool: &'a BlockPool,
-}
-
-impl LentBlock<'_> {
-    pub(super) fn take(pool: &BlockPool, size: BlockSize) -> LentBlock<'_> {
-        LentBlock { block: Some(pool.take(size)), pool }
-    }
-
-    pub(super) fn memory(&mut self) -> &mut [u8] {
-        self.block.as_deref_mut().unwrap_or_default()
-    }
-
-    /// Its bytes are given to user code, which may write them back: then they need not be copied.
-    #[inline]
-    fn lend(&self) -> &[u8] {
-        match &self.block {
-            Some(block) => {
-                self.pool.lend(block);
-                block
-            }
-            None => &[],
-        }
-    }
-}
-
-impl Drop for LentBlock<'_> {
-    fn drop(&mut self) {
-        if let Some(block) = self.block.take() {
-            self.pool.give(block);
-        }
-    }
 }

@@ -5,14 +5,14 @@ use std::rc::Rc;
 use millrun_loop::UnitEnd;
 
 use super::SocketTransport;
-use super::flags::{Flags, LEFT, SETTLING, UNSENT};
-use crate::pressure::{Pressure, Signal};
+use super::state::{LEFT, SETTLING, State};
+use crate::pressure::Signal;
 
 impl SocketTransport {
     /// Leaves work for the end of the unit, once.
     #[inline]
     pub(super) fn leave_work(&self) {
-        if !self.flags.has(LEFT | SETTLING) {
+        if !self.state.has(LEFT | SETTLING) {
             self.leave_work_now();
         }
     }
@@ -20,11 +20,11 @@ impl SocketTransport {
     fn leave_work_now(&self) {
         // Outside of any unit it would be queued, and be taken for the turn of `connection_made`, which sends
         // what there is anyway.
-        if !self.life.get().is_made() && !self.handle().in_unit() {
+        if !self.state.life().is_made() && !self.handle().in_unit() {
             return;
         }
         if let Some(this) = self.this.upgrade() {
-            self.flags.set(LEFT);
+            self.state.set(LEFT);
             self.handle().at_unit_end(this);
         }
     }
@@ -32,30 +32,30 @@ impl SocketTransport {
     /// The buffer's size or its marks changed.
     #[inline]
     pub(super) fn update_pressure(&self) {
-        if self.flags.has(UNSENT) || self.pressure.get() != Pressure::new() {
+        if !self.state.is_at_rest() {
             self.change_pressure();
         }
     }
 
     fn change_pressure(&self) {
-        let mut pressure = self.pressure.get();
+        let mut pressure = self.state.pressure();
         let unsettled = pressure.update(self.buffered(), self.marks());
-        self.pressure.set(pressure);
-        if unsettled && self.life.get().tells_pressure() {
+        self.state.set_pressure(pressure);
+        if unsettled && self.state.life().tells_pressure() {
             self.leave_work();
         }
     }
 
     /// Tells the protocol what is true, if it is home and was told otherwise.
     fn settle(&self) {
-        if !self.pressure.get().is_unsettled() || !self.life.get().tells_pressure() {
+        if !self.state.pressure().is_unsettled() || !self.state.life().tells_pressure() {
             return;
         }
         let mut callback = "";
         let outcome = self.slot.call(|p| {
-            let mut pressure = self.pressure.get();
+            let mut pressure = self.state.pressure();
             let signal = pressure.settle();
-            self.pressure.set(pressure);
+            self.state.set_pressure(pressure);
             match signal {
                 Some(Signal::Pause) => {
                     callback = "pause_writing";
@@ -77,8 +77,8 @@ impl SocketTransport {
 /// All that the loop is asked to do later, without an allocation: the state tells what it is.
 impl UnitEnd for SocketTransport {
     fn unit_end(self: Rc<Self>) {
-        let life = self.life.get();
-        if self.flags.has(LEFT) {
+        let life = self.state.life();
+        if self.state.has(LEFT) {
             self.finish_unit();
         } else if !life.is_made() {
             self.start();
@@ -100,21 +100,21 @@ impl SocketTransport {
     /// An event of our own begins: what it leaves to be done is done when it ends, by [`finish`](Self::finish).
     #[inline]
     pub(super) fn begin_settling(&self) -> Settling<'_> {
-        self.flags.set(SETTLING);
-        Settling(&self.flags)
+        self.state.set(SETTLING);
+        Settling(&self.state)
     }
 
     fn finish_unit(self: Rc<Self>) {
-        self.flags.clear(LEFT);
+        self.state.clear(LEFT);
         let settling = self.begin_settling();
         self.finish(&settling);
     }
 
     /// Does what the unit has left, within it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn finish(self: &Rc<Self>, settling: &Settling<'_>) {
-        self.send_buffered();
-        if self.flags.has(UNSENT) || self.pressure.get() != Pressure::new() {
+        self.send_buffered_here();
+        if !self.state.is_at_rest() {
             self.tell_pressure(settling);
         }
     }
@@ -126,8 +126,8 @@ impl SocketTransport {
         self.send_buffered();
         // A callback that makes its own opposite true each time must not keep the unit from ending. A
         // loop that is closed tells nothing any more.
-        let untold = self.pressure.get().is_unsettled() && self.life.get().tells_pressure();
-        if untold || self.is_sendable() {
+        let untold = self.state.pressure().is_unsettled() && self.state.life().tells_pressure();
+        if untold || self.state.is_sendable() {
             let this = Rc::clone(self);
             let _ = self.handle().call_soon(move || this.finish_unit());
         }
@@ -135,7 +135,7 @@ impl SocketTransport {
 }
 
 /// The transport's own unit, which ends when this is dropped, also by a panic.
-pub(super) struct Settling<'a>(&'a Flags);
+pub(super) struct Settling<'a>(&'a State);
 
 impl Drop for Settling<'_> {
     #[inline]

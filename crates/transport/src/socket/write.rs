@@ -11,11 +11,10 @@ use std::io::ErrorKind;
 use millrun_loop::{Panic, catch};
 
 use super::SocketTransport;
-use super::flags::{BLOCKED, GATHERS, SENT, UNSENT};
 use super::outgoing::{Data, Outgoing};
-use crate::buffer::WriteBuffer;
+use super::state::{BLOCKED, GATHERS, PLAIN, SENDING, SENT, UNSENT};
+use crate::buffer::{Piece, WriteBuffer};
 use crate::lifecycle::{Lifecycle, Next};
-use crate::pressure::Pressure;
 use crate::{Flow, Watermarks};
 
 /// A write of at least this many bytes goes out at once. Copying 16 KiB (into a block that is in cache) costs
@@ -33,39 +32,39 @@ pub(super) fn enough(marks: Watermarks) -> usize {
 
 impl SocketTransport {
     /// The write that most are: a small one, with nothing in its way. False: it is another one, and nothing was done.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write_plainly(&self, data: &[u8]) -> bool {
-        let plain = self.life.get().takes_writes()
-            && self.flags.has_just(GATHERS, GATHERS | BLOCKED)
-            && self.pressure.get() == Pressure::new();
-        if !plain || data.is_empty() || data.len() >= LARGE_WRITE {
+        if !self.state.writes_plainly() || data.is_empty() || data.len() >= LARGE_WRITE {
             return false;
         }
-        let enough = self.enough();
-        let pool = self.handle().blocks();
         let mut buffer = self.buffer.borrow_mut();
-        if buffer.len() + data.len() >= enough {
+        if buffer.len() + data.len() >= LARGE_WRITE {
             return false;
         }
-        buffer.gather(data, pool);
+        buffer.gather(data, self.handle().blocks());
         drop(buffer);
-        self.flags.set(UNSENT);
+        self.state.set(UNSENT);
         self.leave_work();
         true
     }
 
+    /// Gathering or the marks changed.
+    pub(super) fn update_plain(&self) {
+        self.state.put(PLAIN, self.state.has(GATHERS) && self.enough() >= LARGE_WRITE);
+    }
+
     pub(super) fn write_data(&self, data: Data<'_>) -> Flow {
-        if !self.life.get().takes_writes() {
+        if !self.state.life().takes_writes() {
             return Flow::Closed;
         }
         let len = data.len();
         if len == 0 {
             return self.flow();
         }
-        if self.flags.has(BLOCKED) {
+        if self.state.has(BLOCKED) {
             self.with_buffer(|buffer, pool| data.keep(0, buffer, pool));
             self.update_pressure();
-        } else if len < LARGE_WRITE && self.flags.has(GATHERS) && self.gathers(&data, len) {
+        } else if len < LARGE_WRITE && self.state.has(GATHERS) && self.gathers(&data, len) {
             self.leave_work();
         } else {
             self.send(data);
@@ -86,20 +85,42 @@ impl SocketTransport {
     }
 
     /// Sends what is buffered, as far as the kernel takes it.
+    #[inline(never)]
     pub(super) fn send_buffered(&self) {
-        if self.is_sendable() {
-            self.send(Data::One(&[]));
+        self.send_buffered_here();
+    }
+
+    #[inline(always)]
+    pub(super) fn send_buffered_here(&self) {
+        if self.state.is_sendable() {
+            let piece = self.buffer.borrow_mut().take_piece();
+            match piece {
+                Some(piece) => self.send_piece(piece),
+                None => self.send(Data::One(&[])),
+            }
         }
     }
 
-    /// Something is buffered, and the kernel may take it.
-    pub(super) fn is_sendable(&self) -> bool {
-        self.flags.has(UNSENT) && !self.flags.has(BLOCKED) && self.life.get().sends()
+    /// What most sends are: all of what was gathered, which the kernel takes.
+    #[inline(always)]
+    fn send_piece(&self, piece: Piece) {
+        self.state.set_for(SENDING, UNSENT);
+        let result = catch(|| self.socket(|socket| socket.try_write(piece.bytes())));
+        match result {
+            Ok(Some(Ok(n))) if n == piece.len() => {
+                piece.give_to(self.handle().blocks());
+                self.all_sent(n);
+            }
+            other => {
+                let out = Outgoing { buffer: piece.into(), home: self };
+                self.sent_less(other, Data::One(&[]), out);
+            }
+        }
     }
 
     /// The kernel has room again.
     pub(super) fn write_ready(&self) {
-        self.flags.clear(BLOCKED);
+        self.state.clear(BLOCKED);
         self.send_buffered();
         self.update_interest();
     }
@@ -114,21 +135,21 @@ impl SocketTransport {
             Ok(Some(Ok(n))) if n == all => {
                 out.buffer.clear(self.handle().blocks());
                 drop(out);
-                self.flags.set(SENT);
-                self.sent(n);
+                self.all_sent(n);
             }
             other => self.sent_less(other, data, out),
         }
     }
 
     /// Not all has left, or it is not known.
-    #[inline(never)]
+    #[cold]
     fn sent_less(
         &self,
         result: Result<Option<std::io::Result<usize>>, Panic>,
         data: Data<'_>,
         mut out: Outgoing<'_>,
     ) {
+        self.state.clear(SENDING);
         let pool = self.handle().blocks();
         let (before, behind) = (out.buffer.len(), data.len());
         let sent = match result.unwrap_or_else(|panic| Some(Err(std::io::Error::other(panic)))) {
@@ -144,13 +165,13 @@ impl SocketTransport {
         };
         out.buffer.consume(sent, pool);
         if sent > 0 {
-            self.flags.set(SENT);
+            self.state.set(SENT);
         }
         if sent < before + behind {
             data.keep(sent.saturating_sub(before), &mut out.buffer, pool);
             out.buffer.shrink(pool);
             drop(out);
-            self.flags.set(BLOCKED);
+            self.state.set(BLOCKED);
             self.update_interest();
         } else {
             drop(out);
@@ -158,24 +179,25 @@ impl SocketTransport {
         self.sent(sent);
     }
 
-    /// So many bytes have left.
+    /// These bytes were all that there was.
     #[inline]
-    fn sent(&self, bytes: usize) {
-        let life = self.life.get();
-        if life.is_flushing() || life.ended_writing() {
-            return self.sent_last(bytes);
+    fn all_sent(&self, bytes: usize) {
+        self.state.set_for(SENT, SENDING);
+        if !self.state.is_plainly_at_rest() {
+            self.sent(bytes);
         }
-        self.update_pressure();
     }
 
+    /// So many bytes have left.
     #[inline(never)]
-    fn sent_last(&self, bytes: usize) {
-        if bytes > 0 && self.life.get().is_flushing() {
+    fn sent(&self, bytes: usize) {
+        let life = self.state.life();
+        if bytes > 0 && life.is_flushing() {
             let now = self.handle().now();
             self.rare(|rare| rare.progress = now);
         }
         self.update_pressure();
-        if !self.flags.has(UNSENT) {
+        if !self.state.has(UNSENT) && (life.is_flushing() || life.ended_writing()) {
             let next = self.step(Lifecycle::handle_flushed);
             self.follow(next, None);
         }
@@ -183,7 +205,7 @@ impl SocketTransport {
 
     /// A write failed. Nothing more will leave, but what the peer sent before may still be read (D-21).
     fn write_failed(&self, error: std::io::Error, unsent: usize) {
-        self.flags.clear(BLOCKED);
+        self.state.clear(BLOCKED);
         self.rare(|rare| rare.unsent += unsent);
         match self.step(Lifecycle::handle_write_error) {
             Next::Drain => {
@@ -202,9 +224,9 @@ impl SocketTransport {
 
     /// What the last write should tell its caller.
     pub(super) fn flow(&self) -> Flow {
-        if !self.life.get().takes_writes() {
+        if !self.state.life().takes_writes() {
             Flow::Closed
-        } else if self.pressure.get().is_paused() {
+        } else if self.state.pressure().is_paused() {
             Flow::Paused
         } else {
             Flow::Open
@@ -213,7 +235,7 @@ impl SocketTransport {
 
     /// Unsent bytes.
     pub(super) fn buffered(&self) -> usize {
-        if self.flags.has(UNSENT) { self.buffer.borrow().len() } else { 0 }
+        if self.state.has(UNSENT) { self.buffer.borrow().len() } else { 0 }
     }
 
     /// Drops what is buffered, and says how many bytes that were.
