@@ -239,16 +239,16 @@ impl Places {
 mod tests {
     use super::*;
 
+    fn at(next: u32) -> SocketAddrV4 {
+        Places { to: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1), next }.following()
+    }
+
     #[test]
-    fn places_are_used_again_only_after_all_others() {
-        let mut places = Places { to: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1), next: 12_649_998 };
-        let (first, second) = (places.following(), places.following());
-        assert_ne!(first, second);
-        for _ in 2..Places::PORTS * Places::ADDRESSES {
-            let place = places.following();
-            assert!(place.port() >= 10_000 && place.port() < 60_000);
-            assert!((2..=254).contains(&place.ip().octets()[3]) && place != first);
-        }
-        assert_eq!((places.following(), places.following()), (first, second));
+    fn places_go_through_the_ports_of_each_address_and_begin_again() {
+        let all = Places::PORTS * Places::ADDRESSES;
+        let place = |last, port| SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, last), port);
+        assert_eq!((at(0), at(49_998)), (place(2, 10_001), place(2, 59_999)));
+        assert_eq!((at(49_999), at(50_000)), (place(3, 10_000), place(3, 10_001)));
+        assert_eq!((at(all - 2), at(all - 1)), (place(254, 59_999), place(2, 10_000)));
     }
 }

@@ -232,7 +232,7 @@ impl Crowd {
         let (mut done, mut now) = (0, 0);
         while done == 0 || now < nanos {
             for link in &mut self.links[..publisher] {
-                link.expect(self.size);
+                link.owe(self.size);
             }
             let sent = elapsed(start);
             self.links[publisher].send(&self.block, self.size)?;

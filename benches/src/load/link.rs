@@ -28,12 +28,12 @@ impl Link {
 
     /// Sends so many bytes more, which are to come back.
     pub(super) fn push(&mut self, block: &Block, length: usize) -> Outcome {
-        self.expect(length);
+        self.owe(length);
         self.send(block, length)
     }
 
     /// So many bytes more are to come.
-    pub(super) fn expect(&mut self, length: usize) {
+    pub(super) fn owe(&mut self, length: usize) {
         self.expected += length as u64;
     }
 
