@@ -22,6 +22,7 @@ Measures Millrun beside its peers and beside the limit, a server written by hand
   --rounds N      so many windows of each server (9, quick 3); from 6 on, intervals are sure to 95 %
   --window MS     the length of a window in milliseconds (300, quick 120)
   --bytes N       how much an upload or a download moves (1 GiB, quick 64 MiB)
+  --patience S    wait so many seconds, all in all, for others to leave the machine alone (300, quick 10)
   --servers DIR   builds nothing: Rust servers and the load are taken from this directory
   --out DIR       where bench.json and bench.html go (target/bench/DATE)
   --compare A B   what changed from A to B, and what is only noise
@@ -71,6 +72,7 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Task, String> {
             "--rounds" => given.rounds = Some(positive(&word, &value("a number")?)?),
             "--window" => given.window = Some(positive(&word, &value("milliseconds")?)?),
             "--bytes" => given.bytes = Some(positive(&word, &value("a number")?)?),
+            "--patience" => given.patience = Some(positive(&word, &value("seconds")?)?),
             "--servers" => given.servers = Some(value("a directory")?.into()),
             "--out" => given.out = Some(value("a directory")?.into()),
             other => return Err(format!("no such option: {other}\n\n{HELP}")),
@@ -106,6 +108,7 @@ struct Given {
     rounds: Option<u64>,
     window: Option<u64>,
     bytes: Option<u64>,
+    patience: Option<u64>,
     servers: Option<PathBuf>,
     out: Option<PathBuf>,
 }
@@ -131,6 +134,9 @@ impl Given {
         }
         if let Some(window) = self.window {
             options.window = Duration::from_millis(window);
+        }
+        if let Some(patience) = self.patience {
+            options.patience = Duration::from_secs(patience);
         }
         options.bytes = self.bytes.unwrap_or(options.bytes);
         options.servers = self.servers;
@@ -192,9 +198,10 @@ mod tests {
         let quick = options("--quick");
         assert!(quick.scenarios.len() < scenario::ALL.len());
         assert_eq!((quick.rounds, quick.window.as_millis(), quick.bytes), (3, 120, 64 << 20));
-        let changed = options("--quick --rounds 5 --window 20 --bytes 7 --scenario echo-8000");
+        let changed =
+            options("--quick --rounds 5 --window 20 --bytes 7 --patience 9 --scenario echo-8000");
         assert_eq!((changed.rounds, changed.window.as_millis(), changed.bytes), (5, 20, 7));
-        assert_eq!(changed.scenarios.len(), 1);
+        assert_eq!((changed.patience.as_secs(), changed.scenarios.len()), (9, 1));
     }
 
     #[test]

@@ -165,29 +165,25 @@ impl<'a> Run<'a> {
         self.progress.advance(planned + BETWEEN);
     }
 
-    /// A window in which others left the machine alone, if that can be had.
+    /// A window in which others left the machine alone, if that can be had; nothing from who left.
     fn window(
         &mut self,
         seat: &mut Seat,
         command: &Command,
         expected: Duration,
         phase: Phase,
-    ) -> Result<Option<(Window, Option<Latency>)>, String> {
+    ) -> Result<Option<Taken>, String> {
         let Some(session) = &mut seat.session else { return Ok(None) };
-        for again in (0..=AGAIN).rev() {
-            // A warm-up may be disturbed.
-            let quiet = phase == Phase::WarmUp
-                || self.quiet.wait().unwrap_or_else(|error| {
-                    self.blind = Some(error.to_string());
-                    false
-                });
-            let (window, latency) = session.window(command, expected)?;
-            // On a machine that never is quiet, the next one would be no better.
-            if again == 0 || !quiet || phase == Phase::WarmUp || !window.is_disturbed() {
-                return Ok(Some((window, latency)));
-            }
+        if phase == Phase::WarmUp {
+            return session.window(command, expected).map(Some);
         }
-        Ok(None)
+        let quiet = || {
+            self.quiet.wait().unwrap_or_else(|error| {
+                self.blind = Some(error.to_string());
+                false
+            })
+        };
+        undisturbed(quiet, || session.window(command, expected)).map(Some)
     }
 
     /// What is said to the load, and how long that should take at most.
@@ -252,6 +248,25 @@ impl Phase {
     }
 }
 
+/// A window, and how long its messages took.
+type Taken = (Window, Option<Latency>);
+
+/// Takes a window again when others used the machine meanwhile. Where they do so all the time, the next one would be no better.
+fn undisturbed(
+    mut quiet: impl FnMut() -> bool,
+    mut take: impl FnMut() -> Result<Taken, String>,
+) -> Result<Taken, String> {
+    for _ in 0..AGAIN {
+        let quiet = quiet();
+        let taken = take()?;
+        if !quiet || !taken.0.is_disturbed() {
+            return Ok(taken);
+        }
+    }
+    quiet();
+    take()
+}
+
 /// How long these scenarios take, as far as it can be known before.
 #[must_use]
 pub fn planned(options: &Options, group: &[&'static Scenario], world: &World) -> Duration {
@@ -272,4 +287,150 @@ pub fn planned(options: &Options, group: &[&'static Scenario], world: &World) ->
 
 fn transfer(bytes: u64, speed: u64) -> Duration {
     Duration::from_secs_f64(bytes as f64 / speed as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer;
+    use crate::runner::cores::Cores;
+    use crate::runner::launch::Launch;
+    use crate::scenario;
+
+    fn script(text: &str) -> Launch {
+        let arguments = vec!["-c".into(), text.into(), "made-up".into()];
+        Launch { program: "sh".into(), arguments, version: String::new() }
+    }
+
+    const SERVER: &str = "echo listening 4321; exec sleep 60";
+
+    /// A load whose n-th window has n units a second; its one latency is n at the rate that it was asked for.
+    const LOAD: &str = r#"
+echo '{"Ready":{"connections":7,"memory":{"before":1,"fresh":2,"used":3}}}'
+n=0
+while read -r line; do
+    n=$((n + 1))
+    rate=${line##*:}
+    rate=${rate%%\}*}
+    latency='{"rate":0,"buckets":[['$n',1]]}'
+    [ "$rate" = null ] || latency='{"rate":'$rate',"buckets":[['$n',1]]}'
+    echo '{"Window":{"window":{"units":'$n',"bytes":0,"wall_ns":1000000000,"server_cpu_ns":1,"load_cpu_ns":1,"foreign_cpu_ns":0},"latency":'$latency'}}'
+done"#;
+
+    fn world(servers: &[(&'static str, &str)], load: &str) -> World {
+        let servers = servers.iter().map(|(name, text)| (*name, script(text))).collect();
+        World { cores: Cores::choose().unwrap(), load: script(load), servers }
+    }
+
+    /// Measures these scenarios of a made-up world with three rounds.
+    fn measured(world: &World, names: &[&str]) -> (Vec<ScenarioResult>, Vec<Skipped>) {
+        let mut options = Options::full();
+        options.peers = peer::ALL.iter().collect();
+        options.rounds = 3;
+        options.window = Duration::from_millis(10);
+        options.patience = Duration::ZERO;
+        let group: Vec<_> = names.iter().map(|name| scenario::named(name).unwrap()).collect();
+        let mut progress = Progress::new(Duration::from_secs(1));
+        let mut run = Run::new(&options, world, &mut progress);
+        (run.group(&group, ""), run.skipped)
+    }
+
+    fn units(result: &ServerResult) -> Vec<u64> {
+        result.rounds.iter().map(|window| window.units).collect()
+    }
+
+    #[test]
+    fn rounds_follow_the_warm_up_and_latencies_the_rounds() {
+        let world = world(&[("epoll", SERVER), ("tokio", SERVER)], LOAD);
+        let (results, skipped) = measured(&world, &["mixed", "mixed-calm", "echo-8000"]);
+        assert_eq!((results.len(), skipped.len()), (3, 0));
+        for result in &results[..2] {
+            for server in &result.servers {
+                assert_eq!((server.connections, units(server)), (7, vec![2, 3, 4]));
+                // 3 a second was the median: one rate, half of it, for both scenarios.
+                let buckets = vec![(5, 1), (6, 1), (7, 1)];
+                assert_eq!(server.latency, Some(Latency { rate: 1, buckets }));
+                assert_eq!(server.tails, [5, 6, 7]);
+            }
+        }
+        let [.., large] = results.as_slice() else { panic!("three") };
+        assert!(large.servers.iter().all(|server| server.latency.is_none()), "{large:?}");
+    }
+
+    #[test]
+    fn of_one_connection_the_rounds_tell_latencies() {
+        let world = world(&[("epoll", SERVER), ("millrun-spin", SERVER)], LOAD);
+        let (results, _) = measured(&world, &["echo-1"]);
+        assert_eq!(results[0].servers.len(), 2);
+        let latency = Latency { rate: 0, buckets: vec![(2, 1), (3, 1), (4, 1)] };
+        assert_eq!(results[0].servers[0].latency, Some(latency));
+        let (results, _) = measured(&world, &["pipelined"]);
+        assert_eq!(results[0].servers.len(), 1, "looking is for one connection only");
+        assert_eq!(results[0].servers[0].latency, None);
+    }
+
+    #[test]
+    fn what_idles_has_memory_and_no_windows() {
+        let (results, _) = measured(&world(&[("epoll", SERVER)], LOAD), &["idle"]);
+        let server = &results[0].servers[0];
+        assert_eq!((server.rounds.len(), server.memory.map(|memory| memory.used)), (0, Some(3)));
+    }
+
+    #[test]
+    fn who_fails_leaves_and_the_rest_goes_on() {
+        let servers = [("epoll", SERVER), ("tokio", "echo oh no >&2; exit 1"), ("smol", "exit 3")];
+        let (results, skipped) = measured(&world(&servers, LOAD), &["lines"]);
+        let there: Vec<_> = results[0].servers.iter().map(|server| server.peer.as_str()).collect();
+        assert_eq!(there, ["epoll"]);
+        assert_eq!(units(&results[0].servers[0]), [2, 3, 4]);
+        let told: Vec<_> =
+            skipped.iter().map(|skip| format!("{}: {}", skip.what, skip.why)).collect();
+        assert_eq!(
+            told,
+            [
+                "tokio in lines: the server of tokio ended with exit status: 1: oh no",
+                "smol in lines: the server of smol does not offer it"
+            ]
+        );
+    }
+
+    #[test]
+    fn who_fails_in_a_later_round_has_no_result() {
+        let load = LOAD.replace("    rate=", "    [ $n = 3 ] && exit 9\n    rate=");
+        let (results, skipped) = measured(&world(&[("epoll", SERVER)], &load), &["lines"]);
+        assert!(results[0].servers.is_empty());
+        assert!(skipped[0].why.contains("the load ended with exit status: 9"), "{skipped:?}");
+        assert_eq!(skipped.len(), 1, "once");
+    }
+
+    /// Whether the machine is quiet before, and disturbed during each window; gives how many were taken.
+    fn taken(windows: &[(bool, bool)]) -> usize {
+        let number = std::cell::Cell::new(0);
+        let take = || {
+            let (_, disturbed) = windows[number.get()];
+            number.set(number.get() + 1);
+            let foreign_cpu_ns = if disturbed { 1 << 40 } else { 0 };
+            let units = number.get() as u64;
+            let window = Window {
+                units,
+                bytes: 0,
+                wall_ns: 1,
+                server_cpu_ns: 1,
+                load_cpu_ns: 1,
+                foreign_cpu_ns,
+            };
+            Ok((window, None))
+        };
+        let last = undisturbed(|| windows[number.get()].0, take).unwrap();
+        assert_eq!(last.0.units, number.get() as u64, "the last one is kept");
+        number.get()
+    }
+
+    #[test]
+    fn a_disturbed_window_is_taken_again_twice_where_that_helps() {
+        assert_eq!(taken(&[(true, false)]), 1);
+        assert_eq!(taken(&[(true, true), (true, false)]), 2);
+        assert_eq!(taken(&[(true, true); 3]), 3);
+        assert_eq!(taken(&[(false, true)]), 1);
+    }
 }

@@ -21,7 +21,7 @@ impl Progress {
         let plain = bar.is_hidden();
         // The text is ours: it can't be wrong.
         if let Ok(style) =
-            ProgressStyle::with_template("{bar:24} {percent:>3} %  {msg}  ({eta} left)")
+            ProgressStyle::with_template("{bar:24} {percent:>3} %  {eta:>4} left  {wide_msg}")
         {
             bar.set_style(style);
         }
