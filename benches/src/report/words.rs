@@ -21,13 +21,30 @@ pub fn micros(micros: f64) -> String {
 /// Nanoseconds, in the unit that fits.
 #[must_use]
 pub fn time(nanos: f64) -> String {
-    let (value, unit) = match nanos {
+    let (value, unit) = in_unit(nanos);
+    format!("{} {unit}", three(value))
+}
+
+/// The same for the ticks of an axis: `10 us`.
+#[must_use]
+pub fn short_time(nanos: f64) -> String {
+    let (value, unit) = in_unit(nanos);
+    format!("{} {unit}", short(value))
+}
+
+fn in_unit(nanos: f64) -> (f64, &'static str) {
+    match nanos {
         n if n >= 1e9 => (n / 1e9, "s"),
         n if n >= 1e6 => (n / 1e6, "ms"),
         n if n >= 1e3 => (n / 1e3, "us"),
         n => (n, "ns"),
-    };
-    format!("{} {unit}", three(value))
+    }
+}
+
+/// How many times something is another: `0.97`, `12.3`.
+#[must_use]
+pub fn times(ratio: f64) -> String {
+    if ratio < 9.995 { format!("{ratio:.2}") } else { three(ratio) }
 }
 
 /// For the ticks of an axis: `0.5`, `20`, `150k`, `2M`.
@@ -45,10 +62,11 @@ pub fn short(value: f64) -> String {
     format!("{text}{unit}")
 }
 
-/// Whole numbers from a hundred on, with commas: `12,345`.
+/// Whole numbers, and others from a hundred on, with commas: `12,345`.
 #[must_use]
 pub fn thousands(value: f64) -> String {
-    if !value.is_finite() || value.abs() < 100.0 {
+    let whole = value.abs() >= 100.0 || value == value.round();
+    if !value.is_finite() || !whole {
         return three(value);
     }
     let digits = format!("{:.0}", value.abs());
@@ -91,7 +109,7 @@ mod tests {
     #[test]
     fn numbers_are_read_at_a_glance() {
         assert_eq!([0.0, 0.25, 1500.0, 2e6].map(short), ["0", "0.25", "1.5k", "2M"]);
-        assert_eq!([99.0, 1234567.0, -1000.0].map(thousands), ["99.0", "1,234,567", "-1,000"]);
+        assert_eq!([99.0, 1234567.0, -1000.0].map(thousands), ["99", "1,234,567", "-1,000"]);
         assert_eq!([12.0, 1234.0, 2.5e6].map(time), ["12.0 ns", "1.23 us", "2.50 ms"]);
         assert_eq!([f64::NAN, 0.5].map(three), ["-", "0.500"]);
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::super::figures::{cpu, load_share, memory_of, rate};
 use super::super::plot::{gauge, theme::is_ours};
 use super::super::stats::{self, Estimate};
-use super::super::targets::{self, Row};
+use super::super::targets::{self, Row, Verdict};
 use super::super::{Count, Report, ScenarioResult, ServerResult, Window, words};
 use super::{anchor, escaped};
 use crate::peer::LIMIT;
@@ -19,7 +19,7 @@ pub(super) fn targets(report: &Report) -> String {
     let mut table = String::from(
         "<p class=\"muted\">Medians of paired rounds with their intervals. <b class=\"met\">met</b>: the whole interval is on \
          the right side; <b class=\"even\">even</b>: the interval holds the target; <b class=\"missed\">missed</b>: it \
-         is on the wrong side. In the drawing the upright line is the target.</p>\n<div class=\"card\">\n<table class=\"targets\">\n<thead><tr><th>what</th><th>target</th>\
+         is on the wrong side. In the drawing the upright line is the target, and left of it is better.</p>\n<div class=\"card\">\n<table class=\"targets\">\n<thead><tr><th>what</th><th>target</th>\
          <th>measured</th><th></th><th class=\"words\">verdict</th><th class=\"words\">how</th></tr></thead>\n<tbody>\n",
     );
     let mut group = "";
@@ -46,9 +46,10 @@ fn target(row: &Row) -> String {
         "not" => "\u{2013}",
         _ => "\u{2717}",
     };
-    let how = match row.reason() {
-        Some(reason) => format!("{}<br>{}", escaped(&reason), escaped(&row.how)),
-        None => escaped(&row.how),
+    let how = match (&row.verdict, row.reason()) {
+        (Verdict::NotMeasured { .. }, Some(reason)) => escaped(&reason),
+        (_, Some(reason)) => format!("{}<br>{}", escaped(&row.how), escaped(&reason)),
+        (_, None) => escaped(&row.how),
     };
     format!(
         "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"verdict {}\">{mark} {verdict}</td>\
@@ -108,7 +109,7 @@ fn cell(ratio: &Estimate) -> String {
     let doublings = ratio.median.log2().clamp(-1.0, 3.0);
     let (hue, share) =
         if doublings < 0.0 { ("calm", -doublings * 50.0) } else { ("heat", doublings * 20.0) };
-    let text = words::three(ratio.median);
+    let text = words::times(ratio.median);
     let even = ratio.verdict() == stats::Verdict::Even && ratio.low < ratio.high;
     let text = if even { format!("<i>{text}</i>") } else { text };
     format!(
@@ -148,7 +149,6 @@ pub(super) fn counts(report: &Report) -> String {
             scenarios.push(&count.scenario);
         }
     }
-    out.push_str("<div class=\"plots\">\n");
     for scenario in scenarios {
         let of: Vec<&Count> =
             report.counts.iter().filter(|count| count.scenario == scenario).collect();
@@ -159,7 +159,6 @@ pub(super) fn counts(report: &Report) -> String {
             counted(&of)
         );
     }
-    out.push_str("</div>\n");
     out
 }
 

@@ -124,7 +124,7 @@ pub(crate) fn latency(scenario: &ScenarioResult) -> Option<String> {
         lines: latencies()
             .map(|(server, latency)| Line { peer: server.peer.clone(), points: curve(latency) })
             .collect(),
-        tick: words::time,
+        tick: words::short_time,
         dots: false,
     }
     .svg()

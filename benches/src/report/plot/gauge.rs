@@ -1,13 +1,14 @@
-//! A target's figure on one small line: where it lies from the target, and how sure that is.
+//! A target's figure on one small line: where it lies from the target, and how sure that is. Left of the target is the right
+//! side, also where more is better.
 
 use super::canvas::{Scale, drawing};
 use super::theme::{AXIS, BAD, GOOD, MUTED, UNSURE};
 use crate::report::targets::{Row, Verdict};
 
-const WIDTH: i32 = 150;
+const WIDTH: i32 = 130;
 const HEIGHT: i32 = 18;
-/// What is shown is from a fourth of the target to four times it.
-const SPAN: f64 = 4.0;
+/// What is shown is from half of the target to twice it; what is further out is at the end.
+const SPAN: f64 = 2.0;
 
 /// Nothing without a figure, or where the target is 0.
 pub(crate) fn gauge(row: &Row) -> Option<String> {

@@ -28,12 +28,12 @@ pub(super) struct Lines {
     pub(super) dots: bool,
 }
 
-const WIDTH: i32 = 860;
+const WIDTH: i32 = 1140;
 const LEFT: i32 = 66;
 const NAMES: i32 = 150;
 const TOP: i32 = 48;
 const BOTTOM: i32 = 44;
-const LEAST_HEIGHT: i32 = 250;
+const LEAST_HEIGHT: i32 = 300;
 /// Between two names.
 const APART: i32 = 15;
 
@@ -51,7 +51,7 @@ impl Lines {
         if names == 0 {
             return None;
         }
-        let bottom = TOP + LEAST_HEIGHT.max(names * APART + 10);
+        let bottom = TOP + LEAST_HEIGHT.max(names * APART + 40);
         let (across, up) = self.scales(bottom);
         let size = (WIDTH as u32, (bottom + BOTTOM) as u32);
         Some(drawing(size, &self.spoken(), |canvas| {

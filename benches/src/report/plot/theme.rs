@@ -59,8 +59,9 @@ impl Colour {
     }
 }
 
-/// A peer's colour; one that the table does not have is grey.
+/// A peer's colour; one that the table does not have is grey. The small benches know one of ours only.
 pub(crate) fn of_peer(peer: &str) -> Colour {
+    let peer = if peer == "millrun" { "millrun-protocol" } else { peer };
     PEERS.iter().find(|(name, _)| *name == peer).map_or(OTHER, |(_, colour)| *colour)
 }
 

@@ -24,7 +24,7 @@ impl Measure {
                     paired(one, two, Window::cpu_per_unit).ok_or_else(no_round)
                 }),
                 limit: None,
-                how: format!("server CPU per unit, {peer} / {other}, {scenario}, by round"),
+                how: format!("{scenario}: CPU of {peer} / {other}, by round"),
                 note: String::new(),
             },
             Self::Rate { scenario, peer, other } => found_rate(report, scenario, peer, other),
@@ -56,7 +56,7 @@ impl Measure {
                         .ok_or_else(|| missing(report, "idle", peer)),
                     limit: each(LIMIT).map(|(bytes, _)| exact(bytes)),
                     how: format!(
-                        "resident bytes of {peer} after one echo each, of {} connections",
+                        "resident set of {peer}, {} connections after one echo each",
                         bytes.map_or(10_000, |(_, connections)| connections)
                     ),
                     note: String::new(),
@@ -65,7 +65,7 @@ impl Measure {
             Self::Growth { peer, scenario, base } => {
                 let ratio =
                     |one: &ServerResult, two: &ServerResult| Some(cpu(one)?.over(&cpu(two)?));
-                across(report, [peer, scenario, base], "server CPU per message", ratio)
+                across(report, [peer, scenario, base], "CPU per message", ratio)
             }
             Self::Tail { peer, scenario, base } => {
                 across(report, [peer, scenario, base], "99th percentile of latency", tails)
@@ -88,7 +88,7 @@ fn found_rate(report: &Report, scenario: &str, peer: &str, other: &str) -> Found
         value: pair
             .and_then(|(one, two)| paired(one, two, Window::throughput).ok_or_else(no_round)),
         limit: None,
-        how: format!("units a second, {peer} / {other}, {scenario}, by round"),
+        how: format!("{scenario}: rate of {peer} / {other}, by round"),
         note,
     }
 }
@@ -100,7 +100,7 @@ fn found_micro(report: &Report, group: &str, other: &str) -> Found {
         (None, _) => Err(format!("criterion has no {group} of millrun")),
         (_, None) => Err(format!("criterion has no {group} of {other}")),
     };
-    let how = format!("time for each, millrun / {other}, criterion's {group}");
+    let how = format!("criterion, {group}: millrun / {other}");
     Found { value, limit: None, how, note: String::new() }
 }
 
@@ -136,7 +136,7 @@ fn across(
     Found {
         value: ratio(peer),
         limit: ratio(LIMIT).ok(),
-        how: format!("{what} of {peer}, {scenario} / {base}"),
+        how: format!("{scenario} / {base}: {what} of {peer}"),
         note,
     }
 }
@@ -155,10 +155,10 @@ fn pair<'a>(
 fn counted(what: &str, scenario: &str) -> String {
     let tool = match what {
         "instructions" | "allocations" => "callgrind",
-        "copies" => "dhat (bytes given to memcpy and its like, for each byte of payload)",
+        "copies" => "valgrind's dhat",
         _ => "strace",
     };
-    format!("{tool}, {scenario}: a long run less a short one")
+    format!("{scenario}: {tool}")
 }
 
 /// Why there is no figure of a peer in a scenario.

@@ -102,16 +102,26 @@ impl Row {
         if exact {
             return middle;
         }
-        format!("{middle} ({} to {})", self.shown(value.low), self.shown(value.high))
+        let (low, high) = (self.digits(value.low), self.digits(value.high));
+        format!("{middle} ({low} to {high})")
     }
 
     /// A number of this row's unit.
     fn shown(&self, number: f64) -> String {
+        let digits = self.digits(number);
         match self.unit {
-            Unit::Ratio => format!("{number:.2} x"),
-            Unit::Bytes => format!("{number:.0} B"),
-            Unit::Count if self.target >= 100.0 => format!("{number:.0}"),
-            Unit::Count => format!("{number:.3}"),
+            Unit::Ratio => format!("{digits} x"),
+            Unit::Bytes => format!("{digits} B"),
+            Unit::Count => digits,
+        }
+    }
+
+    fn digits(&self, number: f64) -> String {
+        match self.unit {
+            Unit::Ratio => format!("{number:.2}"),
+            _ if self.target >= 100.0 => format!("{number:.0}"),
+            _ if number == number.round() => format!("{number:.0}"),
+            _ => format!("{number:.3}"),
         }
     }
 }
