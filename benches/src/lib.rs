@@ -9,6 +9,7 @@
 
 pub mod check;
 pub mod contract;
+pub mod counts;
 pub mod digest;
 pub mod load;
 pub mod peer;
