@@ -364,7 +364,7 @@ impl LoopHandle {
     /// Before the loop waits, it looks again and again for this long: less delay for a busy core. Zero
     /// (the default) never does.
     pub fn set_spin(&self, duration: Duration) {
-        self.0.spin.set(duration);
+        self.0.set_spin(duration);
     }
 
     /// What the loop did so far.

@@ -52,8 +52,12 @@ pub(crate) struct Counts {
     pub(crate) turns: Cell<u64>,
     pub(crate) waits: Cell<u64>,
     pub(crate) rounds: Cell<u64>,
-    pub(crate) callbacks: Cell<u64>,
-    pub(crate) io_events: Cell<u64>,
+    /// Of the ready queue.
+    pub(crate) entries: Cell<u64>,
+    /// Those that were events, since they stood before a timer.
+    pub(crate) queued_events: Cell<u64>,
+    /// Events that were run where they are.
+    pub(crate) events: Cell<u64>,
     pub(crate) polls: Cell<u64>,
     pub(crate) timers_fired: Cell<u64>,
     pub(crate) remote_items: Cell<u64>,
@@ -70,8 +74,8 @@ impl Core {
             turns: c.turns.get(),
             waits: c.waits.get(),
             rounds: c.rounds.get(),
-            callbacks: c.callbacks.get(),
-            io_events: c.io_events.get(),
+            callbacks: c.entries.get().wrapping_add(c.events.get()),
+            io_events: c.queued_events.get().wrapping_add(c.events.get()),
             polls: c.polls.get(),
             timers_fired: c.timers_fired.get(),
             remote_items: c.remote_items.get(),

@@ -47,6 +47,11 @@ impl ReadyQueue {
         self.0.borrow().len()
     }
 
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.borrow_mut().is_empty()
+    }
+
     /// Takes the entry out, if there is exactly one.
     #[inline]
     pub(crate) fn take_only(&self) -> Option<Entry> {

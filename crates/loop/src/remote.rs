@@ -1,13 +1,14 @@
 //! How does another thread reach the loop? By a [`Remote`]: a queue under a lock, and a wake-up only
 //! for a loop that sleeps.
 //!
-//! The loop announces that it is about to sleep (`asleep`) and then looks at the queue once more; a
-//! thread queues its item (`pending`) and then looks whether the loop sleeps. Both are sequentially consistent, so at
-//! least one of the two sees the other: no item waits behind a sleeping loop. Whoever takes `asleep` back makes
-//! the one wake-up call, so a loop that runs, or was woken already, costs no system call.
+//! The two meet in one word, the loop's [state](Shared::state). A thread queues its item and then says `PENDING`; if it
+//! finds the loop `ASLEEP`, it wakes it. The loop falls asleep only from `AWAKE`, so not past something that is
+//! pending; and it says `AWAKE` before it takes what is queued, so what comes later is told again. One thread alone
+//! turns `ASLEEP` into `PENDING` and makes the one wake-up call: a loop that runs, or was woken already, costs no system
+//! call, and a second item no write to the word.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millrun_selector::Wake;
@@ -21,11 +22,16 @@ pub struct Remote(pub(crate) Arc<Shared>);
 
 pub(crate) struct Shared {
     queue: Mutex<Queue>,
-    /// Something was queued since the loop last looked.
-    pending: AtomicBool,
-    /// The loop waits in `select`, or is about to, and nobody has woken it yet.
-    asleep: AtomicBool,
+    /// [`AWAKE`], [`ASLEEP`] or [`PENDING`].
+    state: AtomicU8,
 }
+
+/// The loop runs, and nothing is queued that it was not told of.
+const AWAKE: u8 = 0;
+/// The loop waits in `select`, or is about to.
+const ASLEEP: u8 = 1;
+/// Something was queued since the loop last looked.
+const PENDING: u8 = 2;
 
 struct Queue {
     items: Vec<Item>,
@@ -43,8 +49,7 @@ impl Remote {
     pub(crate) fn new(waker: Arc<dyn Wake>) -> Remote {
         Remote(Arc::new(Shared {
             queue: Mutex::new(Queue { items: Vec::new(), waker: Some(waker) }),
-            pending: AtomicBool::new(false),
-            asleep: AtomicBool::new(false),
+            state: AtomicU8::new(AWAKE),
         }))
     }
 
@@ -81,40 +86,54 @@ impl Shared {
 
     fn push(&self, item: Item) -> Result<(), LoopClosed> {
         let mut queue = self.lock();
-        let Some(waker) = queue.waker.clone() else {
+        if queue.waker.is_none() {
             drop(queue); // `item` is dropped after the lock: its drop is a stranger's code
             return Err(LoopClosed);
-        };
+        }
         queue.items.push(item);
         drop(queue);
-        self.pending.store(true, SeqCst);
-        if self.asleep.swap(false, SeqCst) {
-            waker.wake();
+        // If the loop had taken its items since then, it would have said so before, under the lock: what is read
+        // here is not older than that.
+        if self.state.load(SeqCst) != PENDING && self.state.swap(PENDING, SeqCst) == ASLEEP {
+            self.wake();
         }
         Ok(())
     }
 
+    #[inline(never)]
+    fn wake(&self) {
+        let waker = self.lock().waker.clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     /// For the loop: something is queued.
     pub(crate) fn is_pending(&self) -> bool {
-        self.pending.load(SeqCst)
+        self.state.load(SeqCst) == PENDING
     }
 
     /// For the loop: announces a wait. If something is queued already, says so: don't wait then.
+    #[inline]
     pub(crate) fn fall_asleep(&self) -> Result<(), Pending> {
-        self.asleep.store(true, SeqCst);
-        if self.is_pending() { Err(Pending) } else { Ok(()) }
+        self.go(AWAKE, ASLEEP)
     }
 
-    /// For the loop: the wait is over.
-    pub(crate) fn awake(&self) {
-        self.asleep.store(false, SeqCst);
+    /// For the loop: the wait is over. If something was queued meanwhile, says so.
+    #[inline]
+    pub(crate) fn awake(&self) -> Result<(), Pending> {
+        self.go(ASLEEP, AWAKE)
+    }
+
+    #[inline]
+    fn go(&self, from: u8, to: u8) -> Result<(), Pending> {
+        self.state.compare_exchange(from, to, SeqCst, SeqCst).map(drop).map_err(|_| Pending)
     }
 
     /// For the loop: takes what is queued, in exchange for an empty vector.
     pub(crate) fn take(&self, into: &mut Vec<Item>) {
-        if self.pending.swap(false, SeqCst) {
-            std::mem::swap(&mut self.lock().items, into);
-        }
+        self.state.store(AWAKE, SeqCst);
+        std::mem::swap(&mut self.lock().items, into);
     }
 
     /// For the loop: takes nothing more, and gives what is left, to be dropped.
@@ -133,7 +152,7 @@ impl Shared {
     }
 }
 
-/// Something is queued: the loop must not wait.
+/// Something is queued: the loop must not wait, but take it.
 pub(crate) struct Pending;
 
 impl From<Item> for Entry {

@@ -16,17 +16,14 @@ use crate::{ErrorContext, Panic, catch};
 
 impl Core {
     /// Runs exactly what is queued now (L-002), then the events. Gives the number of both.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn run_round(&self, work: &mut Work, poll_root: PollRoot<'_>) -> usize {
-        let (queued, events) = (self.ready.len(), work.events.len());
-        if queued + events == 0 {
-            return 0;
-        }
-        add(&self.counts.rounds, 1);
-        add(&self.counts.callbacks, queued + events);
         if self.flags.any(Flags::MEASURED) {
-            self.run_measured_round(work, poll_root);
-            return queued + events;
+            return self.run_measured_round(work, poll_root);
+        }
+        let (queued, events) = (self.ready.len(), work.events.len());
+        if queued + events > 0 {
+            add(&self.counts.rounds, 1);
         }
         if queued > 0 {
             self.run_queued(&mut work.entries, poll_root);
@@ -38,28 +35,41 @@ impl Core {
     }
 
     fn run_queued(&self, batch: &mut Vec<Entry>, poll_root: PollRoot<'_>) {
+        add(&self.counts.entries, self.ready.len());
         let unit = self.enter_unit();
         // A round of one, as most are when there is little to do: the queue stays where it is.
         if let Some(only) = self.ready.take_only() {
-            return self.run_entry(only, poll_root);
-        }
-        self.ready.take(batch);
-        for entry in batch.drain(..) {
-            self.run_entry(entry, poll_root);
+            self.run_entry(only, poll_root);
             unit.next();
+        } else {
+            self.ready.take(batch);
+            for entry in batch.drain(..) {
+                self.run_entry(entry, poll_root);
+                unit.next();
+            }
+            trim(batch);
         }
-        trim(batch);
+        unit.leave();
     }
 
-    #[inline]
+    /// A round of events alone, of which there is at least one. Gives their number.
+    #[inline(always)]
+    pub(crate) fn run_event_round(&self, events: &mut Vec<Event>) -> usize {
+        let ran = events.len();
+        add(&self.counts.rounds, 1);
+        self.run_events(events);
+        ran
+    }
+
+    #[inline(always)]
     fn run_events(&self, events: &mut Vec<Event>) {
-        add(&self.counts.io_events, events.len());
+        add(&self.counts.events, events.len());
         let unit = self.enter_unit();
         for &Event { key, readiness } in events.iter() {
             self.run_event(key, readiness);
             unit.next();
         }
-        drop(unit);
+        unit.leave();
         events.clear();
     }
 
@@ -73,7 +83,7 @@ impl Core {
                 }
             }
             Entry::Io(key, readiness) => {
-                add(&self.counts.io_events, 1);
+                add(&self.counts.queued_events, 1);
                 self.run_event(key, readiness);
             }
             Entry::Task { .. } if self.phase.get() != Phase::Open => {}
@@ -103,10 +113,15 @@ impl Core {
 
     /// As [`run_round`](Self::run_round), with a look at the clock before and after each entry.
     #[inline(never)]
-    fn run_measured_round(&self, work: &mut Work, poll_root: PollRoot<'_>) {
+    fn run_measured_round(&self, work: &mut Work, poll_root: PollRoot<'_>) -> usize {
         self.ready.take(&mut work.entries);
         for Event { key, readiness } in work.events.drain(..) {
             work.entries.push(Entry::Io(key, readiness));
+        }
+        let ran = work.entries.len();
+        if ran > 0 {
+            add(&self.counts.rounds, 1);
+            add(&self.counts.entries, ran);
         }
         for entry in work.entries.drain(..) {
             let description = Description::of(self, &entry);
@@ -123,6 +138,7 @@ impl Core {
             }
         }
         trim(&mut work.entries);
+        ran
     }
 }
 

@@ -83,6 +83,10 @@ impl Flags {
     pub(crate) const ROOT_DONE: u8 = 2;
     /// The clock is read before and after each callback and each look at the selector.
     pub(crate) const MEASURED: u8 = 4;
+    /// Before it waits, the loop looks busily for a while.
+    pub(crate) const SPINS: u8 = 8;
+    /// There may be timers: set when one is armed, taken back by a turn that finds none.
+    pub(crate) const TIMERS: u8 = 16;
 
     #[inline]
     pub(crate) fn set(&self, flags: u8, on: bool) {
@@ -94,6 +98,12 @@ impl Flags {
     #[inline]
     pub(crate) fn any(&self, flags: u8) -> bool {
         self.0.get() & flags != 0
+    }
+
+    /// None is set.
+    #[inline]
+    pub(crate) fn are_clear(&self) -> bool {
+        self.0.get() == 0
     }
 
     /// The round that runs is the last one.
@@ -167,6 +177,7 @@ impl Core {
 
     pub(crate) fn arm_timer(&self, when: Time, timed: Timed) -> Result<TimerId, LoopClosed> {
         self.check_open()?;
+        self.flags.set(Flags::TIMERS, true);
         Ok(self.timers.borrow_mut().arm(when, timed))
     }
 
@@ -217,6 +228,11 @@ impl Core {
     pub(crate) fn set_debug(&self, on: bool) {
         self.debug.set(on);
         self.flags.set(Flags::MEASURED, on || self.measure);
+    }
+
+    pub(crate) fn set_spin(&self, duration: Duration) {
+        self.spin.set(duration);
+        self.flags.set(Flags::SPINS, !duration.is_zero());
     }
 
     /// Drops something of a stranger's; a panic of that is reported.

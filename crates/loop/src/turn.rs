@@ -1,13 +1,15 @@
 //! What happens in one turn? Look (or wait), queue what came, run it in rounds.
 
+use std::io;
 use std::time::Duration;
 
 use millrun_selector::{Event, Time};
 
 use crate::metrics::add;
 use crate::ready::{Entry, ROOM_KEPT};
+use crate::remote::Pending;
 use crate::state::{Core, Flags, Timed};
-use crate::{RunError, catch};
+use crate::{LoopClosed, RunError, catch};
 
 /// Another round begins before the next look at the selector only while a turn has run at most so many
 /// callbacks: a chain of tasks must not starve the sockets (D-16).
@@ -48,6 +50,10 @@ impl Core {
     }
 
     /// One turn. Says whether anything ran.
+    ///
+    /// Inlined into the loop around it, with the usual turn whole: sleep, and run the events that came. All else
+    /// is in functions of its own.
+    #[inline(always)]
     pub(crate) fn turn(
         &self,
         max_wait: Option<Duration>,
@@ -55,30 +61,50 @@ impl Core {
         poll_root: PollRoot<'_>,
     ) -> Result<bool, RunError> {
         add(&self.counts.turns, 1);
-        let selected = self.select(self.timeout(max_wait), &mut work.events);
-        if self.remote.0.is_pending() {
-            self.take_remote();
+        let is_quiet = self.flags.are_clear() && self.ready.is_empty();
+        let now = if is_quiet && max_wait != Some(Duration::ZERO) {
+            add(&self.counts.waits, 1);
+            self.sleep(max_wait, &mut work.events).map_err(RunError::Select)?;
+            None
+        } else {
+            self.select(max_wait, work).map_err(RunError::Select)?
+        };
+        let are_alone = self.ready.is_empty() && !self.flags.any(Flags::MEASURED);
+        let ran = if are_alone && !work.events.is_empty() {
+            self.run_event_round(&mut work.events)
+        } else {
+            self.run_round(work, poll_root)
+        };
+        if self.ready.is_empty() {
+            return Ok(ran > 0);
         }
-        selected?;
-        let now =
-            if self.timers.borrow().is_empty() { None } else { Some(self.queue_timers(work)) };
-        Ok(self.run_rounds(now, work, poll_root) > 0)
+        self.run_more_rounds(ran, now, work, poll_root);
+        Ok(true)
+    }
+
+    /// Looks or waits, and queues what is due. Gives the time, if the clock was read.
+    #[inline(never)]
+    fn select(&self, max_wait: Option<Duration>, work: &mut Work) -> io::Result<Option<Time>> {
+        let is_measured = self.flags.any(Flags::MEASURED);
+        let began = is_measured.then(|| self.clock.now());
+        let result = self.look_or_wait(self.timeout(max_wait), &mut work.events);
+        if let Some(began) = began {
+            let spent = self.clock.now().since(began);
+            self.counts.select_time.set(self.counts.select_time.get() + spent);
+        }
+        result?;
+        Ok(if self.has_timers() { Some(self.queue_timers(work)) } else { None })
     }
 
     /// How long the selector may wait: not at all when there is something to run (L-004), else until the next timer
     /// (L-005), else for ever (L-006).
     fn timeout(&self, max_wait: Option<Duration>) -> Option<Duration> {
-        if self.ready.len() > 0 || self.flags.is_ending() || self.remote.0.is_pending() {
+        if !self.ready.is_empty() || self.flags.is_ending() || self.remote.0.is_pending() {
             return Some(Duration::ZERO);
         }
-        if max_wait == Some(Duration::ZERO) || self.timers.borrow().is_empty() {
+        if max_wait == Some(Duration::ZERO) || !self.has_timers() {
             return max_wait;
         }
-        self.until_next_timer(max_wait)
-    }
-
-    #[inline(never)]
-    fn until_next_timer(&self, max_wait: Option<Duration>) -> Option<Duration> {
         let deadline = self.timers.borrow_mut().next_deadline();
         let until = deadline.map(|when| when.since(self.clock.now()).min(LONGEST_WAIT));
         match (until, max_wait) {
@@ -87,50 +113,44 @@ impl Core {
         }
     }
 
-    fn select(&self, timeout: Option<Duration>, out: &mut Vec<Event>) -> Result<(), RunError> {
-        if self.flags.any(Flags::MEASURED) {
-            let began = self.clock.now();
-            let result = self.look_or_wait(timeout, out);
-            let spent = self.clock.now().since(began);
-            self.counts.select_time.set(self.counts.select_time.get() + spent);
-            result
-        } else {
-            self.look_or_wait(timeout, out)
-        }
+    fn has_timers(&self) -> bool {
+        let has_timers = !self.timers.borrow().is_empty();
+        self.flags.set(Flags::TIMERS, has_timers);
+        has_timers
     }
 
-    fn look_or_wait(
-        &self,
-        timeout: Option<Duration>,
-        out: &mut Vec<Event>,
-    ) -> Result<(), RunError> {
+    fn look_or_wait(&self, timeout: Option<Duration>, out: &mut Vec<Event>) -> io::Result<()> {
         if timeout == Some(Duration::ZERO) {
-            return self.look(timeout, out);
+            self.look(timeout, out)?;
+            if self.remote.0.is_pending() {
+                self.take_remote();
+            }
+            return Ok(());
         }
         add(&self.counts.waits, 1);
-        if self.spin.get().is_zero() {
-            return self.sleep(timeout, out);
-        }
         match self.spin(timeout, out)? {
             Spun::Found => Ok(()),
             Spun::Left(timeout) => self.sleep(timeout, out),
         }
     }
 
-    fn sleep(&self, timeout: Option<Duration>, out: &mut Vec<Event>) -> Result<(), RunError> {
+    /// Waits, unless another thread has something to run, and queues that.
+    #[inline]
+    fn sleep(&self, timeout: Option<Duration>, out: &mut Vec<Event>) -> io::Result<()> {
         let remote = &self.remote.0;
         let timeout = match remote.fall_asleep() {
             Ok(()) => timeout,
-            Err(crate::remote::Pending) => Some(Duration::ZERO),
+            Err(Pending) => Some(Duration::ZERO),
         };
         let result = self.look(timeout, out);
-        remote.awake();
+        if let Err(Pending) = remote.awake() {
+            self.take_remote();
+        }
         result
     }
 
-    /// Looks busily for as long as `spin` says.
-    #[inline(never)]
-    fn spin(&self, timeout: Option<Duration>, out: &mut Vec<Event>) -> Result<Spun, RunError> {
+    /// Looks busily for as long as [`LoopHandle::set_spin`](crate::LoopHandle::set_spin) said.
+    fn spin(&self, timeout: Option<Duration>, out: &mut Vec<Event>) -> io::Result<Spun> {
         let spin = timeout.map_or(self.spin.get(), |t| t.min(self.spin.get()));
         if spin.is_zero() {
             return Ok(Spun::Left(timeout));
@@ -139,7 +159,11 @@ impl Core {
         let mut before = began;
         loop {
             self.look(Some(Duration::ZERO), out)?;
-            if !out.is_empty() || self.remote.0.is_pending() {
+            if self.remote.0.is_pending() {
+                self.take_remote();
+                return Ok(Spun::Found);
+            }
+            if !out.is_empty() {
                 return Ok(Spun::Found);
             }
             let now = self.clock.now();
@@ -152,10 +176,11 @@ impl Core {
         }
     }
 
-    fn look(&self, timeout: Option<Duration>, out: &mut Vec<Event>) -> Result<(), RunError> {
+    #[inline]
+    fn look(&self, timeout: Option<Duration>, out: &mut Vec<Event>) -> io::Result<()> {
         match &mut *self.selector.borrow_mut() {
-            Some(selector) => selector.select(timeout, out).map_err(RunError::Select),
-            None => Err(RunError::Closed),
+            Some(selector) => selector.select(timeout, out),
+            None => Err(LoopClosed.into()),
         }
     }
 
@@ -172,7 +197,6 @@ impl Core {
     }
 
     /// Queues what is due, in order of deadline (L-042), behind the events. Reads the clock, once, and gives its time.
-    #[inline(never)]
     fn queue_timers(&self, work: &mut Work) -> Time {
         let now = self.clock.now();
         loop {
@@ -194,21 +218,27 @@ impl Core {
         }
     }
 
-    /// Runs what is queued: the first round whole, then more of them within the budget. Gives the number of entries.
-    fn run_rounds(&self, now: Option<Time>, work: &mut Work, poll_root: PollRoot<'_>) -> usize {
-        let mut ran = self.run_round(work, poll_root);
+    /// After the first round, which ran `ran` entries: more of them, within the budget.
+    #[inline(never)]
+    fn run_more_rounds(
+        &self,
+        mut ran: usize,
+        now: Option<Time>,
+        work: &mut Work,
+        poll_root: PollRoot<'_>,
+    ) {
         let mut began = now;
         let mut looked = 0;
         loop {
             let next = self.ready.len();
             if next == 0 || self.flags.is_ending() || ran + next > ROUNDS_CALLBACKS {
-                return ran;
+                return;
             }
             if ran - looked >= LOOK_AFTER {
                 looked = ran;
                 let now = self.clock.now();
                 if now.since(*began.get_or_insert(now)) >= ROUNDS_TIME {
-                    return ran;
+                    return;
                 }
             }
             ran += self.run_round(work, poll_root);

@@ -94,6 +94,14 @@ impl InUnit<'_> {
         }
     }
 
+    /// Ends the last one, which has nothing left, since [`next`](Self::next) was called.
+    #[inline]
+    pub(crate) fn leave(self) {
+        let state = &self.0.units.state;
+        state.set(state.get() - DEEPER);
+        std::mem::forget(self);
+    }
+
     #[inline(never)]
     fn end_if_outermost(&self) {
         if self.0.units.depth() == 1 {

@@ -189,9 +189,9 @@ impl Core {
     }
 
     /// Tells a watcher that its source is ready, if it still watches and wants to know.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn run_event(&self, key: Key, readiness: Readiness) {
-        let wanted = self.watches.borrow().wanted(key, readiness);
+        let wanted = self.watches.borrow_mut().wanted(key, readiness);
         let Some((watcher, readiness)) = wanted else { return };
         if let Err(panic) = catch(|| watcher.on_ready(readiness)) {
             self.watch_panicked(key, panic);
