@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub mod compare;
+pub mod criterion;
 pub mod figures;
 pub mod html;
 pub mod plot;

@@ -187,8 +187,12 @@ pub(crate) fn scaling(report: &Report) -> Option<String> {
     .svg()
 }
 
+/// A bar of the small benches is cut at so many times ours.
+const MOST_OF_OURS: f64 = 8.0;
+
 /// One question of criterion's: nanoseconds for each element.
 pub(crate) fn micro(report: &Report, group: &str) -> Option<String> {
+    let ours = report.micro(group, "millrun").filter(|ours| ours.median > 0.0);
     let bars = report.micro.iter().filter(|micro| micro.group == group).map(|micro| Bar {
         peer: micro.subject.clone(),
         value: Estimate {
@@ -204,7 +208,7 @@ pub(crate) fn micro(report: &Report, group: &str) -> Option<String> {
         title: group.to_owned(),
         axis: "nanoseconds for each".to_owned(),
         log: false,
-        cap: f64::INFINITY,
+        cap: ours.map_or(f64::INFINITY, |ours| ours.median * MOST_OF_OURS),
         reference: None,
         bars: bars.collect(),
         tick: words::short,
