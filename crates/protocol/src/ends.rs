@@ -35,6 +35,7 @@ impl ReadEnd {
     /// # Errors
     /// [`ReadError`]. The connection's error comes after all bytes that came before it (D-04): a need that
     /// those bytes can't meet fails with it, and they stay readable.
+    #[inline]
     pub fn poll_read(
         &mut self,
         need: &mut impl Need,
@@ -54,7 +55,7 @@ impl ReadEnd {
             }
         };
         self.state.clear(Mark::WAITING);
-        self.state.resume_if_low(self.inbox.unread().len());
+        self.state.resume_if_low(|| self.inbox.unread().len());
         Poll::Ready(result)
     }
 
@@ -65,6 +66,7 @@ impl ReadEnd {
     }
 
     /// The result of the last read, which gave `n`; until the next one.
+    #[inline]
     pub fn lent(&self, n: usize) -> &[u8] {
         self.inbox.lent(n)
     }
@@ -104,16 +106,19 @@ impl ReadEnd {
     }
 
     /// The transport.
+    #[inline]
     pub fn transport(&self) -> &Rc<dyn Transport> {
         self.state.connected()
     }
 
     /// No more bytes will come.
+    #[inline]
     fn is_ended(&self) -> bool {
         self.state.is(Mark::EOF) || self.state.flow.ending().is_some()
     }
 
     /// The need was not met, and no more bytes will come.
+    #[inline(never)]
     fn finish(&mut self, need: &impl Need) -> Result<usize, ReadError> {
         if let Some(error) = self.error() {
             self.forget();
@@ -172,6 +177,7 @@ impl WriteEnd {
     ///
     /// # Errors
     /// The bytes were not taken, and why (D-03).
+    #[inline]
     pub fn write(&self, data: &[u8]) -> Result<(), WriteError> {
         self.pass(|transport| transport.write(data))
     }
@@ -211,12 +217,14 @@ impl WriteEnd {
     ///
     /// # Errors
     /// The connection's error, or a reset error after its end.
+    #[inline]
     pub fn poll_drain(&self, drain: &mut DrainWait, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let closing = self.transport().is_closing();
         self.state.flow.poll_drain(drain, closing, cx)
     }
 
     /// The drain was given up.
+    #[inline]
     pub fn forget_drain(&self, drain: &mut DrainWait) {
         self.state.flow.forget(drain);
     }
@@ -259,6 +267,7 @@ impl WriteEnd {
     }
 
     /// The transport.
+    #[inline]
     pub fn transport(&self) -> &Rc<dyn Transport> {
         self.state.connected()
     }
@@ -273,6 +282,7 @@ impl WriteEnd {
         f(&**self.transport());
     }
 
+    #[inline]
     fn pass(&self, f: impl FnOnce(&dyn Transport) -> Flow) -> Result<(), WriteError> {
         let flow = f(&**self.transport());
         match flow {
@@ -285,6 +295,7 @@ impl WriteEnd {
         }
     }
 
+    #[cold]
     fn refusal(&self) -> WriteError {
         match self.state.flow.ending() {
             _ if self.state.is(Mark::CLOSING) => WriteError::Closed,

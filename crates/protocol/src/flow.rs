@@ -86,6 +86,7 @@ impl FlowControl {
     }
 
     /// The task has let the loop run: the budget of quick drains begins anew.
+    #[inline]
     pub fn rested(&self) {
         self.quick.set(0);
     }
@@ -116,10 +117,27 @@ impl FlowControl {
     ///
     /// # Errors
     /// What [`Ending`] says of a drain.
+    #[inline]
     pub fn poll_drain(
         &self,
         drain: &mut DrainWait,
         closing: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let quick = self.quick.get();
+        let is_open = !self.paused.get() && !self.maybe_paused.get() && !closing;
+        let is_new = !drain.waited && !drain.yielded;
+        if is_open && is_new && quick < DRAINS_WITHOUT_YIELD && self.ending.get().is_none() {
+            self.quick.set(quick + 1);
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_drain_rarely(drain, cx)
+    }
+
+    #[inline(never)]
+    fn poll_drain_rarely(
+        &self,
+        drain: &mut DrainWait,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         if let Some(ending) = self.ending.get() {
@@ -134,15 +152,12 @@ impl FlowControl {
             self.waiters.wait(&mut drain.place, cx.waker());
             return Poll::Pending;
         }
+        // The way is free but for this: the loop is to have a turn before.
         if !drain.waited && !drain.yielded {
-            let quick = self.quick.get();
-            if self.maybe_paused.get() || closing || quick >= DRAINS_WITHOUT_YIELD {
-                self.rested();
-                drain.yielded = true;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            self.quick.set(quick + 1);
+            self.rested();
+            drain.yielded = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         // A turn after the write that said so, nobody was told.
         self.maybe_paused.set(false);
@@ -151,6 +166,7 @@ impl FlowControl {
     }
 
     /// The drain was given up.
+    #[inline]
     pub fn forget(&self, drain: &mut DrainWait) {
         self.waiters.leave(&mut drain.place);
     }

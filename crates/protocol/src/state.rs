@@ -108,6 +108,7 @@ impl StreamState {
     }
 
     /// The read, if one waits, is to look again.
+    #[inline]
     pub(crate) fn wake_reader(&self) {
         if self.is(Mark::WAITING) {
             self.clear(Mark::WAITING);
@@ -120,13 +121,23 @@ impl StreamState {
         }
     }
 
+    #[inline]
     pub(crate) fn wait_to_read(&self, cx: &Context<'_>) {
-        let held = self.reader.take();
-        let known = held.as_ref().is_some_and(|held| held.will_wake(cx.waker()));
-        let waker = if known { held } else { Some(cx.waker().clone()) };
-        drop(self.reader.replace(waker));
+        match self.reader.take() {
+            // There is none in its place to be dropped.
+            Some(held) if held.will_wake(cx.waker()) => {
+                std::mem::forget(self.reader.replace(Some(held)));
+            }
+            held => self.change_reader(held, cx),
+        }
         self.set(Mark::WAITING);
         self.flow.rested();
+    }
+
+    #[inline(never)]
+    fn change_reader(&self, held: Option<Waker>, cx: &Context<'_>) {
+        let between = self.reader.replace(Some(cx.waker().clone()));
+        drop((held, between));
     }
 
     /// The room is used up: no more, if the transport can be told so (ST-043).
@@ -140,18 +151,26 @@ impl StreamState {
         }
     }
 
+    #[inline]
     pub(crate) fn resume(&self) {
         if self.is(Mark::PAUSED) {
-            self.clear(Mark::PAUSED);
-            if let Some(transport) = self.transport() {
-                transport.resume_reading();
-            }
+            self.resume_now();
+        }
+    }
+
+    #[inline(never)]
+    fn resume_now(&self) {
+        self.clear(Mark::PAUSED);
+        if let Some(transport) = self.transport() {
+            transport.resume_reading();
         }
     }
 
     /// The resume rule after a read (ST-041): at most `limit` bytes are unread, `held` of them by the reader.
-    pub(crate) fn resume_if_low(&self, held: usize) {
+    #[inline]
+    pub(crate) fn resume_if_low(&self, held: impl FnOnce() -> usize) {
         if self.is(Mark::PAUSED) {
+            let held = held();
             let low = self.with_intake(|intake, _| {
                 held + intake.len() <= intake.limit() && intake.has_space()
             });
@@ -188,6 +207,7 @@ impl StreamState {
         self.flow.marks.get() & mark.0 != 0
     }
 
+    #[inline]
     pub(crate) fn transport(&self) -> Option<&Rc<dyn Transport>> {
         self.transport.get()
     }
@@ -197,6 +217,7 @@ impl StreamState {
         clippy::expect_used,
         reason = "made by Connecting once there is a transport, which stays"
     )]
+    #[inline]
     pub(crate) fn connected(&self) -> &Rc<dyn Transport> {
         self.transport.get().expect("a connection has a transport")
     }

@@ -79,12 +79,18 @@ impl StreamReaderProtocol {
     }
 
     /// A chunk that the transport did not answer for.
+    #[inline]
     fn take_back(&mut self) {
-        if self.lent.capacity() > 0 {
-            let chunk = std::mem::take(&mut self.lent);
-            if let Some(state) = &self.state {
-                state.with_intake(|intake, blocks| intake.landed(chunk, 0, blocks));
-            }
+        if !self.lent.is_none() {
+            self.take_back_lent();
+        }
+    }
+
+    #[cold]
+    fn take_back_lent(&mut self) {
+        let chunk = std::mem::take(&mut self.lent);
+        if let Some(state) = &self.state {
+            state.with_intake(|intake, blocks| intake.landed(chunk, 0, blocks));
         }
     }
 }
@@ -107,7 +113,8 @@ impl Protocol for StreamReaderProtocol {
         let landing = state.with_intake(|intake, blocks| intake.landing(blocks));
         match landing {
             Some((chunk, most)) => {
-                self.lent = chunk;
+                // It was taken back: there is none to be dropped.
+                std::mem::forget(std::mem::replace(&mut self.lent, chunk));
                 Landing::Own(&mut self.lent.tail()[..most])
             }
             None if state.transport().is_some_and(|t| t.can_pause_reading()) => {
@@ -172,19 +179,25 @@ impl Protocol for StreamReaderProtocol {
 }
 
 /// Bytes are there: wake the read, then flow control (ST-003). None after the end of file (ST-004).
+#[inline]
 fn arrived(state: &StreamState, n: usize, room: usize) -> io::Result<()> {
     if n == 0 {
         return Ok(());
     }
     if state.is(Mark::EOF) {
-        let text = format!("expected nothing after the end of file, got {n} bytes");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        return Err(after_the_end(n));
     }
     state.wake_reader();
     if room == 0 {
         state.pause();
     }
     Ok(())
+}
+
+#[cold]
+fn after_the_end(n: usize) -> io::Error {
+    let text = format!("expected nothing after the end of file, got {n} bytes");
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 /// Another protocol took the place, or the transport is gone without a word: what waits is told.

@@ -47,8 +47,13 @@ impl Waiters {
     #[inline]
     pub fn leave(&self, place: &mut Option<Place>) {
         if let Some(place) = place.take() {
-            drop(self.with(|list| list.remove(place)));
+            self.leave_place(place);
         }
+    }
+
+    #[inline(never)]
+    fn leave_place(&self, place: Place) {
+        drop(self.with(|list| list.remove(place)));
     }
 
     /// Wakes all that wait, in the order of their places, and forgets them.

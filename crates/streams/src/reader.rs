@@ -241,6 +241,7 @@ where
 {
     type Output = T;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = &mut *self;
         // Polled after it was done: nothing to wait for, nothing to give.
@@ -254,6 +255,7 @@ where
 }
 
 impl<N: Need, F> Drop for Reading<'_, N, F> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(end) = &mut self.end {
             end.forget();

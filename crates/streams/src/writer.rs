@@ -34,6 +34,7 @@ impl StreamWriter {
     ///
     /// # Errors
     /// The bytes were not taken, and why (D-03).
+    #[inline]
     pub fn write(&self, data: &[u8]) -> Result<(), WriteError> {
         self.0.write(data)
     }
@@ -68,6 +69,7 @@ impl StreamWriter {
     ///
     /// # Cancel safety
     /// Safe: it changes nothing.
+    #[inline]
     pub fn drain(&self) -> Drain<'_> {
         Drain { end: &self.0, wait: DrainWait::default() }
     }
@@ -166,6 +168,7 @@ pub struct Drain<'a> {
 impl Future for Drain<'_> {
     type Output = io::Result<()>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         this.end.poll_drain(&mut this.wait, cx)
@@ -173,6 +176,7 @@ impl Future for Drain<'_> {
 }
 
 impl Drop for Drain<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.end.forget_drain(&mut self.wait);
     }

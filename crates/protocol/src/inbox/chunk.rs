@@ -14,15 +14,36 @@ pub trait Blocks {
 
     /// A block that is no longer used: of one of the two sizes, or of any other.
     fn give(&self, block: Block);
+
+    /// Bytes of this block are lent to a reader, who may write them on: see [`BlockPool::lend`].
+    fn lend(&self, block: &Block) {
+        let _ = block;
+    }
+
+    /// This block is to be written to: see [`BlockPool::end_lend`].
+    fn end_lend(&self, block: &Block) {
+        let _ = block;
+    }
 }
 
 impl Blocks for BlockPool {
+    #[inline]
     fn take(&self, size: BlockSize) -> Block {
         BlockPool::take(self, size)
     }
 
+    #[inline]
     fn give(&self, block: Block) {
         BlockPool::give(self, block);
+    }
+
+    #[inline]
+    fn lend(&self, block: &Block) {
+        BlockPool::lend(self, block);
+    }
+
+    fn end_lend(&self, block: &Block) {
+        BlockPool::end_lend(self, block);
     }
 }
 
@@ -34,6 +55,42 @@ impl Chunk {
     /// No bytes in this block.
     pub const fn new(block: Block) -> Chunk {
         Chunk(Some(block))
+    }
+
+    /// There is no memory.
+    #[inline]
+    pub const fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Its bytes are about to be lent to a reader. (What is larger than a block is not worth holding on to.)
+    #[inline]
+    pub fn lend(&self, blocks: &impl Blocks) {
+        if let Some(block) = self.0.as_ref().filter(|block| block.len() <= LARGE_BLOCK) {
+            blocks.lend(block);
+        }
+    }
+
+    /// Before it is written to: nobody else may hold it. Somebody does, if what was read of it and written on has not
+    /// left yet; then the unread bytes move.
+    #[inline]
+    pub fn make_own(&mut self, blocks: &impl Blocks) {
+        if self.0.as_ref().is_some_and(Block::is_shared) {
+            self.end_sharing(blocks);
+        }
+    }
+
+    #[inline(never)]
+    fn end_sharing(&mut self, blocks: &impl Blocks) {
+        let Some(block) = &self.0 else { return };
+        blocks.end_lend(block);
+        if block.is_shared() {
+            let own = match block.size() {
+                Some(size) => blocks.take(size),
+                None => Block::of(block.len()),
+            };
+            self.replace(own, blocks);
+        }
     }
 
     /// The memory behind the bytes, for receiving into.

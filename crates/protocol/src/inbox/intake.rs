@@ -46,23 +46,40 @@ impl Intake {
     /// Takes the chunk out for a receive into its tail: at most so many bytes. `None` = no room.
     ///
     /// Give it back with [`landed`](Intake::landed), used or not.
+    #[inline]
     pub fn landing(&mut self, blocks: &impl Blocks) -> Option<(Chunk, usize)> {
         let room = self.room();
-        if room == 0 || !self.prepare(room, blocks) {
+        if room == 0 {
             return None;
         }
-        let chunk = std::mem::take(&mut self.chunk);
+        let chunk = if self.chunk.is_none() {
+            let large = self.busy && room > SMALL_BLOCK;
+            Chunk::new(blocks.take(if large { BlockSize::Large } else { BlockSize::Small }))
+        } else {
+            self.prepare(room, blocks)?
+        };
         let most = chunk.tail_len().min(room);
         Some((chunk, most))
     }
 
     /// Puts the chunk back, with `n` more bytes in it.
+    #[inline]
     pub fn landed(&mut self, mut chunk: Chunk, n: usize, blocks: &impl Blocks) {
+        if n == 0 || !self.chunk.is_none() {
+            return self.landed_rarely(chunk, n, blocks);
+        }
+        if self.busy || n >= SMALL_BLOCK {
+            self.note_fill(&chunk, n);
+        } else {
+            self.busy = n == chunk.tail_len();
+        }
+        chunk.filled(n);
+        self.chunk = chunk;
+    }
+
+    fn landed_rarely(&mut self, mut chunk: Chunk, n: usize, blocks: &impl Blocks) {
         if n > 0 {
-            let filled = n == chunk.tail_len();
-            let small = chunk.capacity() == SMALL_BLOCK;
-            // What a small block would have held does not need a large one next time.
-            self.busy = filled || !small && self.busy && n >= SMALL_BLOCK;
+            self.note_fill(&chunk, n);
         }
         chunk.filled(n);
         let between = std::mem::replace(&mut self.chunk, chunk);
@@ -75,11 +92,19 @@ impl Intake {
         }
     }
 
+    /// How full the last receive was: what a small block would have held does not need a large one next time.
+    fn note_fill(&mut self, chunk: &Chunk, n: usize) {
+        let filled = n == chunk.tail_len();
+        let small = chunk.capacity() == SMALL_BLOCK;
+        self.busy = filled || !small && self.busy && n >= SMALL_BLOCK;
+    }
+
     /// Takes all of `data`, room or not: for a transport that can't be told how much there is.
     pub fn feed(&mut self, data: &[u8], blocks: &impl Blocks) {
         if data.is_empty() {
             return;
         }
+        self.chunk.make_own(blocks);
         if self.chunk.tail_len() < data.len() {
             self.chunk.compact();
         }
@@ -95,12 +120,14 @@ impl Intake {
     }
 
     /// A read waits for so many bytes; the reading half holds none.
+    #[inline]
     pub(super) fn read_waits(&mut self, want: usize) {
         self.want = u32::try_from(want).unwrap_or(u32::MAX);
         self.held = 0;
     }
 
     /// No read waits; the reading half holds so many bytes, lent or unread.
+    #[inline]
     pub(super) fn read_done(&mut self, held: usize) {
         self.want = 0;
         self.held = u32::try_from(held).unwrap_or(u32::MAX);
@@ -111,6 +138,7 @@ impl Intake {
         self.want = 0;
     }
 
+    #[inline]
     pub(super) fn chunk(&mut self) -> &mut Chunk {
         &mut self.chunk
     }
@@ -169,15 +197,11 @@ impl Intake {
         capacity < LARGE_BLOCK || self.want() > capacity
     }
 
-    /// Makes a tail of at least one byte; false when the memory is full and may not grow.
-    fn prepare(&mut self, room: usize, blocks: &impl Blocks) -> bool {
+    /// Takes out the chunk that there is, with a tail of at least one byte; `None` when it is full and may not grow.
+    #[inline(never)]
+    fn prepare(&mut self, room: usize, blocks: &impl Blocks) -> Option<Chunk> {
+        self.chunk.make_own(blocks);
         let chunk = &mut self.chunk;
-        if chunk.capacity() == 0 {
-            let large = self.busy && room > SMALL_BLOCK;
-            let size = if large { BlockSize::Large } else { BlockSize::Small };
-            *chunk = Chunk::new(blocks.take(size));
-            return true;
-        }
         // Moving is worth it when it costs less than it gains, or when nothing else helps.
         let short = chunk.tail_len() < room.min(chunk.capacity() / 2);
         if chunk.tail_len() == 0 || (short && chunk.len() <= chunk.head_len()) {
@@ -185,11 +209,11 @@ impl Intake {
         }
         if chunk.tail_len() == 0 {
             if !self.may_grow() {
-                return false;
+                return None;
             }
             self.chunk.grow(self.want().max(LARGE_BLOCK), blocks);
         }
-        true
+        Some(std::mem::take(&mut self.chunk))
     }
 }
 

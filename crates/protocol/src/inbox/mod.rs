@@ -67,6 +67,7 @@ impl Inbox {
     /// Tries to meet the need from what has landed. What the last read lent is given up.
     ///
     /// After [`Attempt::Wait`] everything lies in the intake, which knows how much is wanted.
+    #[inline]
     pub fn attempt(
         &mut self,
         need: &mut impl Need,
@@ -77,46 +78,64 @@ impl Inbox {
             // Also after a wait, which put back what the need has looked at already.
             self.take_over(intake, blocks);
         }
-        let outcome = loop {
-            match need.look(self.front.bytes(), intake.limit()) {
-                Look::Take(n) => break self.take(n),
+        let look = need.look(self.front.bytes(), intake.limit());
+        match look {
+            Look::Take(n) => self.taken(n, intake),
+            Look::TakeOrMore(n) if intake.is_empty() => self.taken(n, intake),
+            Look::More(want) if self.front.is_none() && intake.is_empty() => {
+                intake.read_waits(want);
+                Attempt::Wait(want)
+            }
+            other => self.attempt_further(other, need, intake, blocks),
+        }
+    }
+
+    /// There is more than one piece to be looked at, or something to be moved.
+    #[inline(never)]
+    fn attempt_further(
+        &mut self,
+        mut look: Look,
+        need: &mut impl Need,
+        intake: &mut Intake,
+        blocks: &impl Blocks,
+    ) -> Attempt {
+        loop {
+            match look {
+                Look::Take(n) => return self.taken(n, intake),
                 Look::TakeOrMore(n) => {
                     if !self.join_if_cheap(intake, blocks) {
-                        break self.take(n);
+                        return self.taken(n, intake);
                     }
                 }
                 Look::Show => {
                     if !self.join_if_cheap(intake, blocks) {
-                        break Attempt::Shown;
+                        intake.read_done(self.front.len());
+                        return Attempt::Shown;
                     }
                 }
                 // The separator may be in what has landed: the answer must not depend on where it lies.
                 Look::Over(overrun) => {
                     if overrun.found || !self.join(0, intake, blocks) {
-                        break Attempt::Over(overrun);
+                        intake.read_done(self.front.len());
+                        return Attempt::Over(overrun);
                     }
                 }
                 Look::More(want) => {
                     if !self.join(want, intake, blocks) {
-                        break Attempt::Wait(want);
+                        self.put_back(want, intake, blocks);
+                        return Attempt::Wait(want);
                     }
                 }
             }
-        };
-        match outcome {
-            Attempt::Wait(want) => self.put_back(want, intake, blocks),
-            Attempt::Taken(n) => intake.read_done(self.front.len() + n),
-            _ => intake.read_done(self.front.len()),
+            look = need.look(self.front.bytes(), intake.limit());
         }
-        outcome
     }
 
     /// Takes up to `n` bytes, whatever any need says: what the end of file leaves. Says how many.
     pub fn take_up_to(&mut self, n: usize, intake: &mut Intake, blocks: &impl Blocks) -> usize {
         while self.front.len() < n && self.join(n, intake, blocks) {}
         let n = n.min(self.front.len());
-        self.take(n);
-        intake.read_done(self.front.len() + n);
+        self.taken(n, intake);
         n
     }
 
@@ -128,11 +147,13 @@ impl Inbox {
     }
 
     /// The result of the last read, which took `n` bytes; until the next attempt.
+    #[inline]
     pub fn lent(&self, n: usize) -> &[u8] {
         self.front.consumed(n)
     }
 
     /// What this half holds unread. More may have landed in the intake.
+    #[inline]
     pub fn unread(&self) -> &[u8] {
         self.front.bytes()
     }
@@ -142,15 +163,19 @@ impl Inbox {
         self.front.capacity()
     }
 
-    fn take(&mut self, n: usize) -> Attempt {
+    #[inline]
+    fn taken(&mut self, n: usize, intake: &mut Intake) -> Attempt {
+        intake.read_done(self.front.len());
         self.front.consume(n);
         Attempt::Taken(n)
     }
 
     /// Nothing is unread here: the memory goes back, and all that has landed comes over as it is.
+    #[inline]
     fn take_over(&mut self, intake: &mut Intake, blocks: &impl Blocks) {
         self.front.release(blocks);
         self.front = std::mem::take(intake.chunk());
+        self.front.lend(blocks);
     }
 
     /// Takes over what has landed, if it costs no allocation.
@@ -169,6 +194,7 @@ impl Inbox {
             self.take_over(intake, blocks);
             return true;
         }
+        self.front.make_own(blocks);
         self.front.shrink(want, blocks);
         let back = intake.chunk();
         if self.front.tail_len() < back.len() {
