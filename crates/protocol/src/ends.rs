@@ -9,7 +9,7 @@ use bytes::Bytes;
 use millrun_loop::LoopHandle;
 use millrun_transport::{CloseOutcome, Flow, Transport};
 
-use crate::inbox::{AtEnd, Attempt, Inbox, IncompleteRead, Need};
+use crate::inbox::{AtEnd, Attempt, Inbox, IncompleteRead, Look, Need};
 use crate::state::{Mark, StreamState};
 use crate::{DrainWait, Place, ReadError, WriteError};
 
@@ -41,22 +41,83 @@ impl ReadEnd {
         need: &mut impl Need,
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, ReadError>> {
+        match self.glance(need) {
+            Ok(n) => Poll::Ready(Ok(n)),
+            Err(look) => self.poll_further(look, need, cx),
+        }
+    }
+
+    /// The read that most are: the need is met by what lies there in one piece. Otherwise what the need said, for
+    /// [`poll_further`](ReadEnd::poll_further).
+    ///
+    /// # Errors
+    /// It is another read.
+    #[inline]
+    pub fn glance(&mut self, need: &mut impl Need) -> Result<usize, Look> {
         let (state, inbox) = (&*self.state, &mut self.inbox);
-        let result = match state.with_intake(|intake, blocks| inbox.attempt(need, intake, blocks)) {
+        let n = state.with_intake(|intake, blocks| inbox.glance(need, intake, blocks))?;
+        self.done();
+        Ok(n)
+    }
+
+    /// Goes on with a read that began with a [`glance`](ReadEnd::glance): together they are
+    /// [`poll_read`](ReadEnd::poll_read).
+    ///
+    /// # Errors
+    /// As `poll_read`.
+    #[inline(never)]
+    pub fn poll_further(
+        &mut self,
+        look: Look,
+        need: &mut impl Need,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, ReadError>> {
+        let (state, inbox) = (&*self.state, &mut self.inbox);
+        match look {
+            // Nothing is there at all.
+            Look::More(want) if inbox.is_none() && !self.is_ended() => {
+                if state.with_intake(|intake, _| intake.waits_empty(want)) {
+                    return self.wait(cx);
+                }
+            }
+            _ => {}
+        }
+        self.poll_rarely(look, need, cx)
+    }
+
+    #[inline]
+    fn wait(&self, cx: &Context<'_>) -> Poll<Result<usize, ReadError>> {
+        self.state.wait_to_read(cx);
+        // Whatever is needed has room now, so the transport reads on (ST-042).
+        self.state.resume();
+        Poll::Pending
+    }
+
+    #[inline(never)]
+    fn poll_rarely(
+        &mut self,
+        look: Look,
+        need: &mut impl Need,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, ReadError>> {
+        let (state, inbox) = (&*self.state, &mut self.inbox);
+        let attempt = state.with_intake(|i, blocks| inbox.attempt_further(look, need, i, blocks));
+        let result = match attempt {
+            Attempt::Wait(_) if !self.is_ended() => return self.wait(cx),
+            Attempt::Wait(_) => self.finish(need),
             Attempt::Taken(n) => Ok(n),
             Attempt::Shown => Ok(0),
             Attempt::Over(overrun) => Err(ReadError::LimitOverrun(overrun)),
-            Attempt::Wait(_) if self.is_ended() => self.finish(need),
-            Attempt::Wait(_) => {
-                state.wait_to_read(cx);
-                // Whatever is needed has room now, so the transport reads on (ST-042).
-                state.resume();
-                return Poll::Pending;
-            }
         };
+        self.done();
+        Poll::Ready(result)
+    }
+
+    /// A read is over.
+    #[inline]
+    fn done(&self) {
         self.state.clear(Mark::WAITING);
         self.state.resume_if_low(|| self.inbox.unread().len());
-        Poll::Ready(result)
     }
 
     /// The pending read was given up: the room is the limit's again.

@@ -179,7 +179,7 @@ impl Protocol for StreamReaderProtocol {
 }
 
 /// Bytes are there: wake the read, then flow control (ST-003). None after the end of file (ST-004).
-#[inline]
+#[inline(always)]
 fn arrived(state: &StreamState, n: usize, room: usize) -> io::Result<()> {
     if n == 0 {
         return Ok(());

@@ -212,6 +212,7 @@ impl fmt::Debug for StreamReader {
 /// A read that is done: who lends, and how much was taken.
 type Read<'a> = (&'a ReadEnd, usize);
 
+#[inline]
 fn lent((end, n): Read<'_>) -> &[u8] {
     end.lent(n)
 }
@@ -246,8 +247,24 @@ where
         let this = &mut *self;
         // Polled after it was done: nothing to wait for, nothing to give.
         let Some(end) = &mut this.end else { return Poll::Pending };
-        let result = ready!(end.poll_read(&mut this.need, cx));
-        match (this.end.take(), this.finish.take()) {
+        match end.glance(&mut this.need) {
+            Ok(n) => this.done(Ok(n)),
+            Err(look) => {
+                let result = ready!(end.poll_further(look, &mut this.need, cx));
+                this.done(result)
+            }
+        }
+    }
+}
+
+impl<'a, N, F, T> Reading<'a, N, F>
+where
+    N: Need,
+    F: FnOnce(Result<Read<'a>, ReadError>) -> T,
+{
+    #[inline(always)]
+    fn done(&mut self, result: Result<usize, ReadError>) -> Poll<T> {
+        match (self.end.take(), self.finish.take()) {
             (Some(end), Some(finish)) => Poll::Ready(finish(result.map(|n| (&*end, n)))),
             _ => Poll::Pending,
         }

@@ -46,7 +46,7 @@ impl Intake {
     /// Takes the chunk out for a receive into its tail: at most so many bytes. `None` = no room.
     ///
     /// Give it back with [`landed`](Intake::landed), used or not.
-    #[inline]
+    #[inline(always)]
     pub fn landing(&mut self, blocks: &impl Blocks) -> Option<(Chunk, usize)> {
         let room = self.room();
         if room == 0 {
@@ -63,7 +63,7 @@ impl Intake {
     }
 
     /// Puts the chunk back, with `n` more bytes in it.
-    #[inline]
+    #[inline(always)]
     pub fn landed(&mut self, mut chunk: Chunk, n: usize, blocks: &impl Blocks) {
         if n == 0 || !self.chunk.is_none() {
             return self.landed_rarely(chunk, n, blocks);
@@ -77,6 +77,7 @@ impl Intake {
         self.chunk = chunk;
     }
 
+    #[inline(never)]
     fn landed_rarely(&mut self, mut chunk: Chunk, n: usize, blocks: &impl Blocks) {
         if n > 0 {
             self.note_fill(&chunk, n);
@@ -93,6 +94,7 @@ impl Intake {
     }
 
     /// How full the last receive was: what a small block would have held does not need a large one next time.
+    #[inline(never)]
     fn note_fill(&mut self, chunk: &Chunk, n: usize) {
         let filled = n == chunk.tail_len();
         let small = chunk.capacity() == SMALL_BLOCK;
@@ -124,6 +126,16 @@ impl Intake {
     pub(super) fn read_waits(&mut self, want: usize) {
         self.want = u32::try_from(want).unwrap_or(u32::MAX);
         self.held = 0;
+    }
+
+    /// A read waits, if nothing has landed, and the reading half has nothing either.
+    #[inline]
+    pub(crate) fn waits_empty(&mut self, want: usize) -> bool {
+        let is_none = self.chunk.is_none();
+        if is_none {
+            self.read_waits(want);
+        }
+        is_none
     }
 
     /// No read waits; the reading half holds so many bytes, lent or unread.

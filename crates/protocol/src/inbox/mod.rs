@@ -67,32 +67,41 @@ impl Inbox {
     /// Tries to meet the need from what has landed. What the last read lent is given up.
     ///
     /// After [`Attempt::Wait`] everything lies in the intake, which knows how much is wanted.
-    #[inline]
     pub fn attempt(
         &mut self,
         need: &mut impl Need,
         intake: &mut Intake,
         blocks: &impl Blocks,
     ) -> Attempt {
+        match self.glance(need, intake, blocks) {
+            Ok(n) => Attempt::Taken(n),
+            Err(look) => self.attempt_further(look, need, intake, blocks),
+        }
+    }
+
+    /// The attempt that most are: all that there is lies in one piece, and the need is content with that. Otherwise
+    /// what the need said: nothing was done but that what the last read lent is given up.
+    #[inline]
+    pub(crate) fn glance(
+        &mut self,
+        need: &mut impl Need,
+        intake: &mut Intake,
+        blocks: &impl Blocks,
+    ) -> Result<usize, Look> {
         if self.front.is_empty() {
             // Also after a wait, which put back what the need has looked at already.
             self.take_over(intake, blocks);
         }
-        let look = need.look(self.front.bytes(), intake.limit());
-        match look {
-            Look::Take(n) => self.taken(n, intake),
-            Look::TakeOrMore(n) if intake.is_empty() => self.taken(n, intake),
-            Look::More(want) if self.front.is_none() && intake.is_empty() => {
-                intake.read_waits(want);
-                Attempt::Wait(want)
-            }
-            other => self.attempt_further(other, need, intake, blocks),
+        match need.look(self.front.bytes(), intake.limit()) {
+            Look::Take(n) => Ok(self.taken(n, intake)),
+            Look::TakeOrMore(n) if intake.is_empty() => Ok(self.taken(n, intake)),
+            look => Err(look),
         }
     }
 
     /// There is more than one piece to be looked at, or something to be moved.
-    #[inline(never)]
-    fn attempt_further(
+    #[inline]
+    pub(crate) fn attempt_further(
         &mut self,
         mut look: Look,
         need: &mut impl Need,
@@ -101,10 +110,10 @@ impl Inbox {
     ) -> Attempt {
         loop {
             match look {
-                Look::Take(n) => return self.taken(n, intake),
+                Look::Take(n) => return Attempt::Taken(self.taken(n, intake)),
                 Look::TakeOrMore(n) => {
                     if !self.join_if_cheap(intake, blocks) {
-                        return self.taken(n, intake);
+                        return Attempt::Taken(self.taken(n, intake));
                     }
                 }
                 Look::Show => {
@@ -158,16 +167,22 @@ impl Inbox {
         self.front.bytes()
     }
 
+    /// It owns no memory.
+    #[inline]
+    pub(crate) const fn is_none(&self) -> bool {
+        self.front.is_none()
+    }
+
     /// How much memory is owned, in bytes.
     pub fn capacity(&self) -> usize {
         self.front.capacity()
     }
 
     #[inline]
-    fn taken(&mut self, n: usize, intake: &mut Intake) -> Attempt {
+    fn taken(&mut self, n: usize, intake: &mut Intake) -> usize {
         intake.read_done(self.front.len());
         self.front.consume(n);
-        Attempt::Taken(n)
+        n
     }
 
     /// Nothing is unread here: the memory goes back, and all that has landed comes over as it is.

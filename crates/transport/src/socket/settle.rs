@@ -77,17 +77,10 @@ impl SocketTransport {
 /// All that the loop is asked to do later, without an allocation: the state tells what it is.
 impl UnitEnd for SocketTransport {
     fn unit_end(self: Rc<Self>) {
-        let life = self.state.life();
         if self.state.has(LEFT) {
             self.finish_unit();
-        } else if !life.is_made() {
-            self.start();
-        } else if life.is_ending() {
-            self.lost();
-        } else if life.is_draining() {
-            self.drain();
         } else {
-            self.finish_unit();
+            self.step_of_life();
         }
     }
 
@@ -104,6 +97,21 @@ impl SocketTransport {
         Settling(&self.state)
     }
 
+    #[inline(never)]
+    fn step_of_life(self: Rc<Self>) {
+        let life = self.state.life();
+        if !life.is_made() {
+            self.start();
+        } else if life.is_ending() {
+            self.lost();
+        } else if life.is_draining() {
+            self.drain();
+        } else {
+            self.finish_unit();
+        }
+    }
+
+    #[inline(always)]
     fn finish_unit(self: Rc<Self>) {
         self.state.clear(LEFT);
         let settling = self.begin_settling();
