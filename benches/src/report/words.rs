@@ -62,11 +62,20 @@ pub fn short(value: f64) -> String {
     format!("{text}{unit}")
 }
 
-/// Whole numbers, and others from a hundred on, with commas: `12,345`.
+/// What is counted: whole where it is, `1`, `0.016`, `12,345`.
+#[must_use]
+pub fn count(value: f64) -> String {
+    if value.abs() < 100.0 && value == value.round() {
+        format!("{value:.0}")
+    } else {
+        thousands(value)
+    }
+}
+
+/// Whole numbers from a hundred on, with commas: `12,345`.
 #[must_use]
 pub fn thousands(value: f64) -> String {
-    let whole = value.abs() >= 100.0 || value == value.round();
-    if !value.is_finite() || !whole {
+    if !value.is_finite() || value.abs() < 100.0 {
         return three(value);
     }
     let digits = format!("{:.0}", value.abs());
@@ -109,7 +118,8 @@ mod tests {
     #[test]
     fn numbers_are_read_at_a_glance() {
         assert_eq!([0.0, 0.25, 1500.0, 2e6].map(short), ["0", "0.25", "1.5k", "2M"]);
-        assert_eq!([99.0, 1234567.0, -1000.0].map(thousands), ["99", "1,234,567", "-1,000"]);
+        assert_eq!([99.0, 1234567.0, -1000.0].map(thousands), ["99.0", "1,234,567", "-1,000"]);
+        assert_eq!([0.0, 0.0156, 1234.0].map(count), ["0", "0.016", "1,234"]);
         assert_eq!([12.0, 1234.0, 2.5e6].map(time), ["12.0 ns", "1.23 us", "2.50 ms"]);
         assert_eq!([f64::NAN, 0.5].map(three), ["-", "0.500"]);
     }

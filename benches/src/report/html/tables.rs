@@ -182,8 +182,7 @@ fn counted(counts: &[&Count]) -> String {
         let _ = write!(table, "<tr{}><td>{}</td>", ours(peer), escaped(peer));
         for what in &whats {
             let found = counts.iter().find(|count| count.peer == peer && count.what == *what);
-            let text =
-                found.map_or_else(|| "-".to_owned(), |count| words::thousands(count.per_unit));
+            let text = found.map_or_else(|| "-".to_owned(), |count| words::count(count.per_unit));
             let _ = write!(table, "<td>{text}</td>");
         }
         table.push_str("</tr>\n");

@@ -107,7 +107,7 @@ pub(crate) fn latency(scenario: &ScenarioResult) -> Option<String> {
     let how = if rate > 0 {
         format!(
             "at {} a second, from when each was due (corrected for coordinated omission)",
-            words::thousands(rate as f64)
+            words::count(rate as f64)
         )
     } else {
         "each connection sends when it has its reply (closed loop, not corrected)".to_owned()
@@ -172,7 +172,7 @@ pub(crate) fn scaling(report: &Report) -> Option<String> {
     for line in &mut lines {
         line.points.sort_by(|one, other| one.0.total_cmp(&other.0));
     }
-    let mark = |count: &usize| (*count as f64, words::thousands(*count as f64));
+    let mark = |count: &usize| (*count as f64, words::count(*count as f64));
     Lines {
         title: "1 KiB echoes: CPU per message as connections grow".to_owned(),
         across: "connections, logarithmic".to_owned(),
