@@ -10,8 +10,9 @@ use rustix::net::sockopt::set_socket_linger;
 
 use super::{Outcome, PATIENCE, Running};
 
-/// More than both kernels and a well-behaved server take for a peer that does not read.
-const MOST_UNREAD: u64 = 64 << 20;
+/// More than the kernel and a well-behaved server take for a peer that does not read: a receive buffer may grow to 32 MiB (tcp_rmem), and
+/// on the way through a relay and back there are three.
+const MOST_UNREAD: u64 = 256 << 20;
 
 /// Without progress for so long, nobody is taking more. If it was too short, a check asks for less than it could.
 const SILENCE: Duration = Duration::from_millis(200);
