@@ -1,38 +1,104 @@
-//! Is there a Python, and does it get the peers' packages?
+//! Is there a Python, does it get the peers' packages, and do its servers keep the contract? Where there is none, nobody can tell.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::path::Path;
+#[macro_use]
+mod common;
 
-use millrun_benches::runner::python;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+use std::time::Duration;
 
-#[test]
-fn the_interpreter_that_is_chosen_imports_what_it_says() {
+use millrun_benches::check::{Outcome, Program};
+use millrun_benches::contract::{NO_SUCH_SHAPE, Shape};
+use millrun_benches::peer::{self, Made};
+use millrun_benches::runner::python::{self, Python};
+
+/// Far more than an answer takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const PACKAGES: &[&str] = &["uvloop", "rloop"];
+
+/// Prepared once for all tests.
+static PYTHON: LazyLock<Result<Python, String>> = LazyLock::new(|| prepare(&mut |_| ()));
+
+fn prepare(tell: &mut dyn FnMut(&str)) -> Result<Python, String> {
     let into = Path::new(env!("CARGO_TARGET_TMPDIR")).join("benches");
-    let python = match python::prepare(&["uvloop", "rloop"], &into, &mut |what| println!("{what}"))
-    {
-        Ok(python) => python,
-        Err(why) => return println!("skipped: {why}"),
+    python::prepare(PACKAGES, &into, tell)
+}
+
+/// The peer of that name, or why it is left out.
+fn server(name: &str) -> Result<Program, String> {
+    let peer = peer::named(name).ok_or("it is not in the table of peers")?;
+    let Made::Python { source, package } = peer.made else {
+        return Err("it is not written in Python".to_owned());
     };
-    for (package, outcome) in &python.packages {
-        match outcome {
-            Ok(version) => {
-                let imports = std::process::Command::new(&python.program)
-                    .args(["-c", &format!("import {package}")])
-                    .status()
-                    .unwrap();
-                assert!(imports.success(), "{package} {version}");
+    let launch = PYTHON.as_ref()?.launch(&source_of(source), package)?;
+    let program = Program::new(launch.program).before(&launch.arguments).before(peer.before);
+    Ok(program.after(peer.after))
+}
+
+fn source_of(source: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(source)
+}
+
+macro_rules! check_peers {
+    ($($module:ident: $name:literal),+ $(,)?) => {
+        $(mod $module { check_or_skip!(crate::server($name)); })+
+    };
+}
+
+check_peers! {
+    asyncio_protocol: "asyncio-protocol",
+    asyncio_streams: "asyncio-streams",
+    uvloop_protocol: "uvloop-protocol",
+    uvloop_streams: "uvloop-streams",
+}
+
+/// The checks wait for the server to close, which rloop 0.5 does not do when it is told to: what it can do must be right.
+#[test]
+fn rloop_echoes() -> Outcome {
+    for name in ["rloop-protocol", "rloop-streams"] {
+        let program = match server(name) {
+            Ok(program) => program,
+            Err(why) => {
+                println!("skipped: {why}");
+                continue;
             }
-            Err(why) => println!("{package} is left out: {why}"),
+        };
+        for shape in [Shape::Echo, Shape::Lines] {
+            let server = program.start(shape)?;
+            let mut clients =
+                [TcpStream::connect(server.address())?, TcpStream::connect(server.address())?];
+            for (turn, client) in (0_u32..100).zip((0..2).cycle()) {
+                let line = format!("{:1$}\n", turn, 1 + 100 * turn as usize);
+                let mut back = vec![0; line.len()];
+                clients[client].set_read_timeout(Some(PATIENCE))?;
+                clients[client].write_all(line.as_bytes())?;
+                clients[client].read_exact(&mut back)?;
+                assert_eq!(back, line.as_bytes(), "{name} {shape:?}");
+            }
         }
     }
-    let again = python::prepare(&["uvloop", "rloop"], &into, &mut |what| {
-        // What could not be had is tried again; what is there is not installed twice.
-        assert!(
-            python.packages.iter().any(|(name, got)| got.is_err() && what.contains(name)),
-            "{what}"
-        );
+    Ok(())
+}
+
+#[test]
+fn what_is_said_to_be_there_is_and_is_not_installed_twice() {
+    let Ok(python) = &*PYTHON else { return println!("skipped: no Python here") };
+    for (package, outcome) in &python.packages {
+        let script = format!("import {package}");
+        let imports = Command::new(&python.program).args(["-c", &script]).status().unwrap();
+        assert_eq!(imports.success(), outcome.is_ok(), "{package}: {outcome:?}");
+    }
+    let again = prepare(&mut |what| {
+        // What could not be had is tried again.
+        let missing = |name: &String| python.packages[name].is_err() && what.contains(name);
+        assert!(python.packages.keys().any(missing), "{what}");
     });
-    assert_eq!(again.unwrap(), python);
+    assert_eq!(again.as_ref(), Ok(python));
 }
 
 #[test]
@@ -44,4 +110,19 @@ fn a_package_that_cannot_be_had_is_a_reason_not_a_failure() {
     };
     let why = python.launch(Path::new("server.py"), "no package").unwrap_err();
     assert!(why.contains("no package on Python 3."), "{why}");
+}
+
+#[test]
+fn what_can_not_be_served_has_the_agreed_exit_code() {
+    let Ok(python) = &*PYTHON else { return println!("skipped: no Python here") };
+    let server = source_of("python/server.py");
+    for words in [
+        &["asyncio", "protocol", "no-such-shape"][..],
+        &["asyncio", "streams", "relay"],
+        &["gevent"],
+    ] {
+        let asked = Command::new(&python.program).arg(&server).args(words).output().unwrap();
+        assert_eq!(asked.status.code(), Some(i32::from(NO_SUCH_SHAPE)), "{words:?}: {asked:?}");
+        assert!(asked.stdout.is_empty() && !asked.stderr.is_empty(), "{words:?}: {asked:?}");
+    }
 }
