@@ -196,9 +196,11 @@ impl ReadyCell {
         self.0.get()
     }
 
-    /// Adds bits: an edge came.
-    pub fn set(&self, bits: Readiness) {
-        self.0.set(self.0.get() | bits);
+    /// Adds bits: an edge came. Gives what they are now.
+    pub fn set(&self, bits: Readiness) -> Readiness {
+        let all = self.0.get() | bits;
+        self.0.set(all);
+        all
     }
 
     /// Reads are exhausted: the next edge will say when there is more.

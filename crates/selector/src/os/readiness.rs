@@ -46,8 +46,6 @@
 use std::os::fd::RawFd;
 use std::rc::Rc;
 
-use slab::Slab;
-
 use crate::{Event, Interest, Key, Readiness, ReadyCell};
 
 /// How the kernel's registry stands to an entry.
@@ -63,6 +61,8 @@ pub(super) enum Link {
     Parked,
     /// Foreign: its descriptor was closed behind our back. Never reported again.
     Lost,
+    /// Nobody's: the place is free.
+    Vacant,
 }
 
 /// Where the next select finds an entry that may be due.
@@ -81,7 +81,7 @@ pub(super) enum Listed {
 pub(super) struct Entry {
     /// `None` for a foreign source.
     cell: Option<Rc<ReadyCell>>,
-    generation: u32,
+    name: Name,
     pub(super) fd: RawFd,
     pub(super) interest: Interest,
     pub(super) link: Link,
@@ -91,6 +91,17 @@ pub(super) struct Entry {
 const _: () = assert!(size_of::<Entry>() <= 24, "an idle registration is to stay cheap");
 
 impl Entry {
+    const fn vacant() -> Entry {
+        Entry {
+            cell: None,
+            name: Name::NOBODY,
+            fd: -1,
+            interest: Interest::NONE,
+            link: Link::Vacant,
+            listed: Listed::No,
+        }
+    }
+
     /// What a select must report of it, whatever the kernel says. Of a foreign source that is nothing.
     fn due(&self) -> Readiness {
         match &self.cell {
@@ -105,33 +116,33 @@ impl Entry {
     }
 }
 
+/// A key in one word: it is compared at each event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Name(u64);
+
 /// How many bits of the kernel's token (a `usize`) name the place; the others carry the generation, or as
 /// much of it as fits.
 const INDEX_BITS: u32 = if usize::BITS >= 64 { 32 } else { 20 };
-const GENERATION_MASK: u32 = (usize::MAX >> INDEX_BITS) as u32;
 
 /// The last place that a token has bits for is never given away.
 pub(super) const MAX_INDEX: usize = (1 << INDEX_BITS) - 1;
 
-/// A key as the kernel keeps it. On 32 bits a part of the generation is cut off; whoever holds a
-/// [`Key`] is compared whole.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Place {
-    index: usize,
-    generation: u32,
-}
+impl Name {
+    /// Of a place that is free.
+    const NOBODY: Name = Name(u64::MAX);
 
-impl Place {
-    pub(super) const fn of(key: Key) -> Place {
-        Place { index: key.index as usize, generation: key.generation & GENERATION_MASK }
+    pub(super) const fn of(key: Key) -> Name {
+        Name((key.generation as u64) << 32 | key.index as u64)
     }
 
+    const fn key(self) -> Key {
+        Key { index: self.0 as u32, generation: (self.0 >> 32) as u32 }
+    }
+
+    /// As the kernel keeps it. On 32 bits a part of the generation is cut off; whoever holds a [`Key`] is compared
+    /// whole.
     pub(super) const fn token(self) -> usize {
-        ((self.generation as usize) << INDEX_BITS) | self.index
-    }
-
-    pub(super) const fn from_token(token: usize) -> Place {
-        Place { index: token & MAX_INDEX, generation: (token >> INDEX_BITS) as u32 }
+        ((self.0 >> 32) << INDEX_BITS) as usize | self.0 as u32 as usize
     }
 }
 
@@ -149,7 +160,9 @@ pub(super) enum Edge {
 /// All registrations, and which of them may be due.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    entries: Slab<Entry>,
+    entries: Vec<Entry>,
+    /// The places that are vacant.
+    free: Vec<u32>,
     /// Each key whose entry is listed as `Hot`, once; and keys that are gone.
     hot: Vec<Key>,
     /// Counts registrations. One place sees the same generation again only after 2^32 of them.
@@ -161,7 +174,7 @@ impl Table {
     ///
     /// `None` when no `u32` can name the place.
     pub(super) fn next_key(&self) -> Option<Key> {
-        let index = u32::try_from(self.entries.vacant_key()).ok()?;
+        let index = self.free.last().copied().or_else(|| u32::try_from(self.entries.len()).ok())?;
         Some(Key { index, generation: self.next_generation })
     }
 
@@ -174,35 +187,33 @@ impl Table {
         interest: Interest,
         link: Link,
     ) {
+        debug_assert_eq!(self.next_key(), Some(key), "next_key told another name");
         self.next_generation = key.generation.wrapping_add(1);
-        let index = self.entries.insert(Entry {
-            cell,
-            generation: key.generation,
-            fd,
-            interest,
-            link,
-            listed: Listed::No,
-        });
-        debug_assert_eq!(index, key.index as usize, "next_key told another place");
+        let entry = Entry { cell, name: Name::of(key), fd, interest, link, listed: Listed::No };
+        match self.free.pop() {
+            Some(index) => self.entries[index as usize] = entry,
+            None => self.entries.push(entry),
+        }
         self.list_if_due(key);
     }
 
     pub(super) fn remove(&mut self, key: Key) -> Option<Entry> {
-        self.get(key)?;
-        self.entries.try_remove(key.index as usize)
+        let entry = std::mem::replace(self.get_mut(key)?, Entry::vacant());
+        self.free.push(key.index);
+        Some(entry)
     }
 
     pub(super) fn get(&self, key: Key) -> Option<&Entry> {
-        self.entries.get(key.index as usize).filter(|e| e.generation == key.generation)
+        self.entries.get(key.index as usize).filter(|e| e.name == Name::of(key))
     }
 
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Entry> {
-        self.entries.get_mut(key.index as usize).filter(|e| e.generation == key.generation)
+        self.entries.get_mut(key.index as usize).filter(|e| e.name == Name::of(key))
     }
 
     /// Some entry is so. O(registered): for what is rare.
-    pub(super) fn any(&self, mut is: impl FnMut(&Entry) -> bool) -> bool {
-        self.entries.iter().any(|(_, e)| is(e))
+    pub(super) fn any(&self, is: impl FnMut(&Entry) -> bool) -> bool {
+        self.entries.iter().any(is)
     }
 
     /// Changes the mask of an owned source. True if there is such an entry.
@@ -215,11 +226,12 @@ impl Table {
 
     /// Begins a select, for each edge of the last one: if what it reported is still due, it is hot.
     #[inline]
-    pub(super) fn settle(&mut self, place: Place) {
-        let Some((key, entry)) = named(&mut self.entries, place) else { return };
+    pub(super) fn settle(&mut self, token: usize) {
+        let Some(entry) = self.entries.get_mut(token & MAX_INDEX) else { return };
         if entry.listed == Listed::Edge {
             entry.listed = Listed::No;
             if !entry.due().is_none() {
+                let key = entry.name.key();
                 self.heat(key);
             }
         }
@@ -241,8 +253,7 @@ impl Table {
         let mut kept = 0;
         for i in 0..self.hot.len() {
             let key = self.hot[i];
-            let entry = self.entries.get_mut(key.index as usize);
-            let Some(entry) = entry.filter(|e| e.generation == key.generation) else { continue };
+            let Some(entry) = self.get_mut(key) else { continue };
             let readiness = entry.due();
             if readiness.is_none() {
                 entry.listed = Listed::No;
@@ -256,20 +267,22 @@ impl Table {
         kept
     }
 
-    /// Within a select: the kernel said something of the registration that it knows by this name, if that
+    /// Within a select: the kernel said something of the registration that it knows by this token, if that
     /// still is there.
     #[inline]
-    pub(super) fn edge(&mut self, place: Place, bits: Readiness, out: &mut Vec<Event>) -> Edge {
-        let Some((key, entry)) = named(&mut self.entries, place) else { return Edge::Done };
-        let Some(cell) = &entry.cell else { return Edge::Foreign(key) };
-        cell.set(bits);
+    pub(super) fn edge(&mut self, token: usize, bits: Readiness, out: &mut Vec<Event>) -> Edge {
+        let Some(entry) = self.entries.get_mut(token & MAX_INDEX) else { return Edge::Done };
+        if entry.name.token() != token {
+            return Edge::Done;
+        }
+        let Some(cell) = &entry.cell else { return Edge::Foreign(entry.name.key()) };
+        let readiness = cell.set(bits).wanted(entry.interest);
         if entry.listed != Listed::No {
             return Edge::Again;
         }
-        let readiness = cell.get().wanted(entry.interest);
         if !readiness.is_none() {
             entry.listed = Listed::Edge;
-            out.push(Event { key, readiness });
+            out.push(Event { key: entry.name.key(), readiness });
         }
         Edge::Done
     }
@@ -321,14 +334,6 @@ impl Table {
             self.hot.push(key);
         }
     }
-}
-
-/// The entry that the kernel means.
-#[inline]
-fn named(entries: &mut Slab<Entry>, place: Place) -> Option<(Key, &mut Entry)> {
-    let entry = entries.get_mut(place.index)?;
-    let key = Key { index: place.index as u32, generation: entry.generation };
-    (key.generation & GENERATION_MASK == place.generation).then_some((key, entry))
 }
 
 #[cfg(test)]

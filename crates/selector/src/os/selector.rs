@@ -11,7 +11,7 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Poll, Registry, Token};
 
-use super::readiness::{Edge, Link, MAX_INDEX, Place, Table};
+use super::readiness::{Edge, Link, MAX_INDEX, Name, Table};
 use crate::{Event, Interest, Key, Readiness, ReadyCell, Selector, Source, Wake};
 
 /// How many events one wait takes from the kernel; the rest waits there. As many as tokio takes.
@@ -177,8 +177,8 @@ impl MioSelector {
             // Also when nothing changes: the kernel alone knows whether the number is still that file's.
             Link::Armed | Link::Reported => self.arm(fd, key, interest).map(|()| Link::Armed),
             Link::Parked => self.admit_foreign(fd, key, interest),
-            Link::Owned | Link::Lost if interest.is_none() => return Ok(()),
-            Link::Owned | Link::Lost => Err(io::Error::new(
+            _ if interest.is_none() => return Ok(()),
+            Link::Owned | Link::Lost | Link::Vacant => Err(io::Error::new(
                 io::ErrorKind::NotFound,
                 format!("descriptor {fd} was closed behind its registration"),
             )),
@@ -243,9 +243,8 @@ impl MioSelector {
         let mut is_stale = false;
         for event in &self.events {
             // The wake-up's token names no place: there is nothing to report of it.
-            let place = Place::from_token(event.token().0);
             let bits = readiness(event);
-            match self.table.edge(place, bits, out) {
+            match self.table.edge(event.token().0, bits, out) {
                 Edge::Done => {}
                 Edge::Again => is_stale = true,
                 Edge::Foreign(key) => self.table.foreign_edge(key, bits, out, &mut self.rearm),
@@ -306,7 +305,7 @@ impl Selector for MioSelector {
                 self.forget_foreign(entry.fd, key);
                 self.withdraw(entry.fd);
             }
-            Link::Parked | Link::Lost => {}
+            Link::Parked | Link::Lost | Link::Vacant => {}
         }
         Ok(())
     }
@@ -316,7 +315,7 @@ impl Selector for MioSelector {
             self.rearm();
         }
         for event in &self.events {
-            self.table.settle(Place::from_token(event.token().0));
+            self.table.settle(event.token().0);
         }
         let before = out.len();
         let standing = self.table.report_standing(out);
@@ -357,7 +356,7 @@ impl Wake for MioWake {
 }
 
 fn token(key: Key) -> Token {
-    Token(Place::of(key).token())
+    Token(Name::of(key).token())
 }
 
 fn kernel_interest(interest: Interest) -> mio::Interest {
