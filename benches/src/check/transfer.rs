@@ -53,7 +53,7 @@ pub fn source(program: &Program) -> Outcome {
     }
     let mut pieces = Client::connect(&server, &[0, 0, 0])?;
     let before = server.memory()?;
-    let stalled = (0..10).map(|_| Client::connect(&server, &(1_u64 << 30).to_be_bytes()));
+    let stalled = (0..10).map(|_| Client::connect(&server, &(1_u64 << 40).to_be_bytes()));
     let stalled = stalled.collect::<Outcome<Vec<_>>>()?;
     for _ in 0..10 {
         download(&mut Client::connect(&server, &100_000_u64.to_be_bytes())?, 100_000)?;
