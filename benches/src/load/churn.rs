@@ -22,7 +22,7 @@ pub(super) struct Churn {
     places: Places,
     poll: Poll,
     events: Events,
-    visits: Vec<Visit>,
+    visits: Vec<Option<Visit>>,
     block: Block,
     buffer: Vec<u8>,
     size: usize,
@@ -67,7 +67,7 @@ impl Churn {
         let elapsed = || start.elapsed().as_nanos() as u64;
         for number in 0..self.at_a_time {
             let visit = self.begin(number, number, elapsed())?;
-            self.visits.push(visit);
+            self.visits.push(Some(visit));
         }
         let (mut left, mut begun) = (self.at_a_time, self.at_a_time);
         while left > 0 {
@@ -80,17 +80,21 @@ impl Churn {
                 return Err(Failure::new(why));
             }
             let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-            for Token(place) in events.iter().map(mio::event::Event::token) {
-                let visit = &mut self.visits[place];
-                if !visit.go_on(&self.block, &mut self.buffer, self.size)? {
+            for event in &events {
+                let Token(place) = event.token();
+                // One that has ended, and was not closed yet when its last event came.
+                let Some(visit) = &mut self.visits[place] else { continue };
+                visit.send(&self.block, self.size)?;
+                if !event.is_readable() || !visit.receive(&self.block, &mut self.buffer)? {
                     continue;
                 }
                 let now = elapsed();
                 latencies.record(now - visit.start);
                 if now < nanos {
-                    self.visits[place] = self.begin(place, begun, now)?;
+                    self.visits[place] = Some(self.begin(place, begun, now)?);
                     begun += 1;
                 } else {
+                    self.visits[place] = None;
                     left -= 1;
                 }
             }
@@ -133,8 +137,9 @@ impl Drive for Churn {
 
 impl Visit {
     /// True when it is done: all was echoed, and the server has closed too.
-    fn go_on(&mut self, block: &Block, buffer: &mut [u8], size: usize) -> Outcome<bool> {
-        self.send(block, size)?;
+    fn receive(&mut self, block: &Block, buffer: &mut [u8]) -> Outcome<bool> {
+        // One byte more than a message has.
+        let size = buffer.len() - 1;
         loop {
             match self.stream.read(buffer) {
                 Ok(0) if self.received == size => return Ok(true),

@@ -1,6 +1,8 @@
 //! The scenarios that echo: their windows, and the readers beside them that stall.
 
+use std::io;
 use std::net::TcpStream;
+use std::time::Duration;
 
 use super::arguments::Arguments;
 use super::crowd::{self, Crowd};
@@ -9,6 +11,7 @@ use super::meter::Watched;
 use super::schedule::Schedule;
 use super::session::{Drive, Measured};
 use super::{Failure, Outcome};
+use crate::digest;
 use crate::scenario::Kind;
 
 /// One part in so many of a window is driven before it, for the server's caches and allocator.
@@ -33,10 +36,27 @@ impl Echoes {
             crowd::connect(arguments.port, b"D", arguments.patience)
                 .map_err(Failure::io("a reader that stalls"))
         };
-        let stalled = (0..stalled).map(stall).collect::<Outcome<_>>()?;
+        let stalled = (0..stalled).map(stall).collect::<Outcome<Vec<_>>>()?;
+        for stream in &stalled {
+            expect_pattern(stream, arguments.patience)
+                .map_err(Failure::io("a reader that stalls"))?;
+        }
         let mut crowd = Crowd::new(arguments)?;
         crowd.join(arguments.scenario.connections.min(most), greeting)?;
         Ok(Self { crowd, watched: Watched::new(arguments), _stalled: stalled })
+    }
+}
+
+/// What was asked for begins to come; it is not taken.
+fn expect_pattern(stream: &TcpStream, patience: Duration) -> io::Result<()> {
+    let mut begin = [0; 2];
+    stream.set_read_timeout(Some(patience))?;
+    match stream.peek(&mut begin)? {
+        2 if digest::pattern().starts_with(&begin) => Ok(()),
+        length => {
+            let got = begin[..length].escape_ascii();
+            Err(io::Error::other(format!("expected the pattern, got \"{got}\"")))
+        }
     }
 }
 

@@ -13,6 +13,9 @@ use super::{Failure, Outcome};
 /// Threads that slept for so long without using any CPU time have nothing left to do: whatever was sent to them has woken them.
 const REST: Duration = Duration::from_millis(1);
 
+/// What `/proc/stat` counts in, in nanoseconds: a hundredth of a second, as a part of the kernel's interface.
+const TICK: u64 = 10_000_000;
+
 /// Another process.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -103,7 +106,7 @@ pub(super) fn machine_cpu_ns() -> Outcome<u64> {
     let text = fs::read_to_string("/proc/stat").map_err(Failure::io("/proc/stat"))?;
     let fields = text.lines().next().and_then(busy_ticks);
     let ticks = fields.ok_or_else(|| Failure::new("/proc/stat: expected a line of \"cpu\""))?;
-    Ok(ticks * (1_000_000_000 / rustix::param::clock_ticks_per_second()))
+    Ok(ticks * TICK)
 }
 
 /// The sum without idle time, waiting for devices, and what is counted twice (guests). What the hypervisor gave to others is in it.

@@ -61,7 +61,9 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         let command = serde_json::from_str(&line)
             .map_err(|error| Failure::new(format!("expected a command, got {line:?}: {error}")))?;
         let Measured { window, latency } = match command {
-            Command::Measure { millis, rate } => driver.measure(millis * 1_000_000, rate)?,
+            Command::Measure { millis, rate } => {
+                driver.measure(millis.saturating_mul(1_000_000), rate)?
+            }
             Command::Transfer { bytes } => driver.transfer(bytes)?,
             Command::End => break,
         };

@@ -145,6 +145,17 @@ fn an_end_of_file() {
 }
 
 #[test]
+fn a_download_that_others_wait_for() {
+    let port = serve(|mut stream| {
+        let _ = stream.write_all(b"what"); // the load may be gone
+        std::mem::forget(stream);
+    });
+    let sleeper = Sleeper::new();
+    let why = Load::start("mixed", port, sleeper.0.id(), &["--stalled", "1"]).failed();
+    assert_eq!(why, "a reader that stalls: expected the pattern, got \"wh\"");
+}
+
+#[test]
 fn nobody_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
