@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// Bytes of an echoed message.
 const MESSAGE: usize = 1024;
+/// Bytes of a block: nearly 64 KiB, but one packet on the loopback. 64 KiB are two, and it is chance whether they are seen as one.
+const BLOCK: usize = 63 * 1024;
 /// Lines that go out in one write, and the length of each with its newline.
 const LINES: usize = 16;
 const LINE: usize = 32;
@@ -23,6 +25,8 @@ impl Client {
         let message = if shape.contains("lines") {
             let line: Vec<u8> = (b'a'..).take(LINE - 1).chain([b'\n']).collect();
             line.repeat(LINES)
+        } else if shape.contains("blocks") {
+            block()
         } else {
             (0..=255).cycle().take(MESSAGE).collect()
         };
@@ -66,4 +70,9 @@ impl Client {
             Err(io::Error::other("what came back is not what was sent"))
         }
     }
+}
+
+/// What a block holds.
+pub(crate) fn block() -> Vec<u8> {
+    (0..=255).cycle().take(BLOCK).collect()
 }

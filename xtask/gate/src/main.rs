@@ -65,8 +65,10 @@ fn serve(shape: &str, ended: &str) -> Outcome {
         "selector" => selector::serve(ended)?,
         "loop" => looped::serve(ended)?,
         "protocol" => protocol::serve(ended)?,
-        "streams" => streams::serve_echo(ended)?,
+        "streams" | "blocks" => streams::serve_echo(ended)?,
         "lines" => streams::serve_lines(ended)?,
+        "blocks-own" => streams::serve_own_blocks(ended)?,
+        "blocks-shared" => streams::serve_shared_blocks(ended)?,
         other => return Err(format!("no such server: {other}").into()),
     }
     let stats = ALLOCATOR.stats();

@@ -1,11 +1,13 @@
-//! Servers on streams, one task per connection: an echo, and lines.
+//! Servers on streams, one task per connection: an echo, lines, and blocks that are answered with others.
 
 use std::io;
 
+use bytes::Bytes;
 use millrun_loop::EventLoop;
 use millrun_streams::{StreamReader, StreamWriter, start_server};
 
 use crate::accept::Ended;
+use crate::client::block;
 
 /// More than any message.
 const MOST: usize = 64 * 1024;
@@ -18,6 +20,16 @@ pub(crate) fn serve_echo(ended: usize) -> crate::Outcome {
 /// Answers each line with itself, until so many connections ended.
 pub(crate) fn serve_lines(ended: usize) -> crate::Outcome {
     serve(ended, lines)
+}
+
+/// Answers each block with one of its own, which it keeps: `write` has to copy it.
+pub(crate) fn serve_own_blocks(ended: usize) -> crate::Outcome {
+    serve(ended, own_blocks)
+}
+
+/// Answers each block with one that is shared: `write_bytes` does not have to.
+pub(crate) fn serve_shared_blocks(ended: usize) -> crate::Outcome {
+    serve(ended, shared_blocks)
 }
 
 fn serve<F: Future<Output = io::Result<()>> + 'static>(
@@ -54,6 +66,34 @@ async fn lines(mut reader: StreamReader, writer: StreamWriter, ended: Ended) -> 
             break;
         }
         writer.write(line)?;
+        writer.drain().await?;
+    }
+    ended.one();
+    Ok(())
+}
+
+async fn own_blocks(
+    mut reader: StreamReader,
+    writer: StreamWriter,
+    ended: Ended,
+) -> io::Result<()> {
+    let own = block();
+    while reader.read_exact(own.len()).await.is_ok() {
+        writer.write(&own)?;
+        writer.drain().await?;
+    }
+    ended.one();
+    Ok(())
+}
+
+async fn shared_blocks(
+    mut reader: StreamReader,
+    writer: StreamWriter,
+    ended: Ended,
+) -> io::Result<()> {
+    let shared = Bytes::from(block());
+    while reader.read_exact(shared.len()).await.is_ok() {
+        writer.write_bytes(shared.clone())?;
         writer.drain().await?;
     }
     ended.one();

@@ -11,6 +11,7 @@ use super::{Measures, tools};
 use crate::commands::{scratch, target, wait_within};
 
 pub(super) const IDLE: &str = "bytes/idle-connection";
+pub(super) const COPIES: &str = "copies/byte";
 
 /// Enough that tables and pools have reached their size.
 const FEW: usize = 200;
@@ -22,8 +23,11 @@ const IDLE_CONNECTIONS: usize = 10_000;
 /// Under callgrind a run takes seconds.
 const LONGEST_RUN: Duration = Duration::from_secs(120);
 
-/// Everything that is counted for a shape; idle memory only if asked for.
-pub(super) fn measure(shape: &str, idle: bool) -> Result<Measures, String> {
+/// The bytes of a block, whose copies are counted: what the client sends.
+const BLOCK: f64 = 63.0 * 1024.0;
+
+/// Everything that is counted for a shape; idle memory and copies only if asked for.
+pub(super) fn measure(shape: &str, asked: &dyn Fn(&str) -> bool) -> Result<Measures, String> {
     let mut measures = Measures::new();
     let per_message = |few: f64, many: f64| (many - few) / (MANY - FEW) as f64;
     let few = instructions(shape, FEW)?;
@@ -46,7 +50,11 @@ pub(super) fn measure(shape: &str, idle: bool) -> Result<Measures, String> {
         let each = (calls - before) / CONNECTIONS as f64 - messages;
         measures.insert(format!("{name}/connection"), each);
     }
-    if idle {
+    if asked(COPIES) {
+        let (few, many) = (copied(shape, FEW)?, copied(shape, MANY)?);
+        measures.insert(COPIES.to_owned(), per_message(few, many) / BLOCK);
+    }
+    if asked(IDLE) {
         measures.insert(IDLE.to_owned(), idle_bytes(shape)?);
     }
     Ok(measures)
@@ -59,6 +67,15 @@ fn instructions(shape: &str, messages: usize) -> Result<f64, String> {
     valgrind.arg(format!("--log-file={}", log.display())).arg(program());
     Server::start(valgrind, shape, 1)?.driven(1, messages)?;
     tools::instructions(&read(&log)?)
+}
+
+fn copied(shape: &str, messages: usize) -> Result<f64, String> {
+    let log = scratch("dhat.log")?;
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--tool=dhat", "--mode=copy", "--dhat-out-file=/dev/null"]);
+    valgrind.arg(format!("--log-file={}", log.display())).arg(program());
+    Server::start(valgrind, shape, 1)?.driven(1, messages)?;
+    tools::copied(&read(&log)?)
 }
 
 fn calls(

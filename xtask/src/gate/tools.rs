@@ -10,6 +10,15 @@ pub(super) fn instructions(log: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("callgrind tells no count of instructions:\n{log}"))
 }
 
+/// The bytes that memcpy and its like were given, from the log of `valgrind --tool=dhat --mode=copy`.
+pub(super) fn copied(log: &str) -> Result<f64, String> {
+    log.lines()
+        .find_map(|line| line.split_once("Total:"))
+        .and_then(|(_, rest)| rest.trim().split(' ').next())
+        .and_then(|bytes| bytes.replace(',', "").parse().ok())
+        .ok_or_else(|| format!("dhat tells no bytes:\n{log}"))
+}
+
 /// Calls by family from the table of `strace -c`.
 pub(super) fn calls(table: &str) -> Result<BTreeMap<&'static str, f64>, String> {
     let mut found = BTreeMap::new();
@@ -60,6 +69,13 @@ mod tests {
     fn callgrind_tells_its_count() {
         assert_eq!(instructions("==1== Events    : Ir\n==1== Collected : 1234\n"), Ok(1234.0));
         assert!(instructions("==1== no such program").is_err());
+    }
+
+    #[test]
+    fn dhat_tells_what_was_copied() {
+        let log = "==1== Command: gate\n==1== Total:     7,209,245 bytes in 133 blocks\n";
+        assert_eq!(copied(log), Ok(7_209_245.0));
+        assert!(copied("==1== no such program").is_err());
     }
 
     #[test]
