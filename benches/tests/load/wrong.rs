@@ -152,7 +152,7 @@ fn a_download_that_others_wait_for() {
     });
     let sleeper = Sleeper::new();
     let why = Load::start("mixed", port, sleeper.0.id(), &["--stalled", "1"]).failed();
-    assert_eq!(why, "a reader that stalls: expected the pattern, got \"wh\"");
+    assert_eq!(why, "a reader that stalls: expected the pattern, got \"w\"");
 }
 
 #[test]
