@@ -95,8 +95,9 @@ fn ends(count: usize) -> (usize, f64) {
     let mut coverage = 1.0 - 2.0 * term;
     let mut outside = term;
     let mut skip = 0;
-    // `outside`: the probability that at most `skip` of all values are below the median.
-    while 2 * (skip + 1) < count {
+    // `outside`: the probability that at most `skip` of all values are below the median. It ends by itself: with half of the
+    // values left out at each end, nothing is certain.
+    loop {
         term *= (count - skip) as f64 / (skip + 1) as f64;
         outside += term;
         let narrower = 1.0 - 2.0 * outside;
