@@ -16,12 +16,13 @@ cargo xtask bench --list
 Measures Millrun beside its peers and beside the limit, a server written by hand on epoll.
 
   --quick         fewer and shorter rounds of the scenarios that matter most: a look, not a claim
-  --scenario S    only this one; may be given several times
+  --scenario S    only this one, and no counts; may be given several times
   --peer P        only this one, beside Millrun and the limit; may be given several times
   --only          with --peer: without Millrun and the limit
   --rounds N      so many windows of each server (9, quick 3); from 6 on, intervals are sure to 95 %
   --window MS     the length of a window in milliseconds (300, quick 120)
   --bytes N       how much an upload or a download moves (1 GiB, quick 64 MiB)
+  --no-counts     without instructions, system calls, allocations and copies (valgrind, strace)
   --patience S    wait so many seconds, all in all, for others to leave the machine alone (300, quick 10)
   --servers DIR   builds nothing: Rust servers and the load are taken from this directory
   --out DIR       where bench.json and bench.html go (target/bench/DATE)
@@ -67,6 +68,7 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Task, String> {
             }
             "--quick" => given.quick = true,
             "--only" => given.only = true,
+            "--no-counts" => given.no_counts = true,
             "--scenario" => given.scenarios.push(scenario_named(&value("a scenario")?)?),
             "--peer" => given.peers.push(peer_named(&value("a peer")?)?),
             "--rounds" => given.rounds = Some(positive(&word, &value("a number")?)?),
@@ -103,6 +105,7 @@ pub fn list() -> String {
 struct Given {
     quick: bool,
     only: bool,
+    no_counts: bool,
     scenarios: Vec<&'static Scenario>,
     peers: Vec<&'static Peer>,
     rounds: Option<u64>,
@@ -119,6 +122,7 @@ impl Given {
             return Err("--only: expected with --peer, which was not given".to_owned());
         }
         let mut options = if self.quick { Options::quick() } else { Options::full() };
+        options.counts = self.scenarios.is_empty() && !self.no_counts;
         if !self.scenarios.is_empty() {
             // In the order of the table, and each once.
             let wanted = |row: &Scenario| self.scenarios.iter().any(|s| s.name == row.name);
@@ -210,6 +214,12 @@ mod tests {
         assert_eq!(peers("--peer smol --peer smol"), expected);
         assert_eq!(peers("--only --peer smol"), ["smol"]);
         assert!(parsed("--only").unwrap_err().contains("--peer"));
+    }
+
+    #[test]
+    fn who_names_scenarios_gets_no_counts() {
+        assert!(options("").counts && options("--quick --peer smol").counts);
+        assert!(!options("--no-counts").counts && !options("--scenario lines").counts);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub mod arguments;
 pub mod build;
 pub mod cores;
+pub mod gather;
 pub mod launch;
 pub mod machine;
 pub mod measure;
@@ -30,7 +31,7 @@ use self::plan::Options;
 use self::progress::Progress;
 use self::session::World;
 use crate::report::table::{self, Style};
-use crate::report::{FORMAT, Report, ScenarioResult, compare, html, stats};
+use crate::report::{FORMAT, Report, ScenarioResult, compare, html, stats, targets};
 
 /// The program's `main`.
 #[must_use]
@@ -68,6 +69,10 @@ fn run(options: &Options, words: &[String]) -> Result<(), String> {
     let directory = directory(options, &report.machine.date);
     let written = write(&directory, &report);
     let written = written.map_err(|error| format!("{}: {error}", directory.display()))?;
+    // Of a few scenarios, most targets can't be told.
+    if options.counts {
+        println!("{}", targets::text(&report));
+    }
     for note in &report.notes {
         println!("{note}");
     }
@@ -104,11 +109,19 @@ fn measured(options: &Options, words: &[String]) -> Result<Report, String> {
         }
         scenarios.extend(results);
     }
-    let notes = notes(options, &world, &run, &scenarios);
+    let mut notes = notes(options, &world, &run, &scenarios);
     skipped.append(&mut run.skipped);
+    let counts = if options.counts {
+        let (counts, left_out) = gather::counts(options, &world, &mut |line| progress.step(line));
+        skipped.extend(left_out);
+        counts
+    } else {
+        Vec::new()
+    };
     progress.end();
-    let commands = vec![["cargo xtask bench", &words.join(" ")].join(" ").trim_end().to_owned()];
-    let (counts, micro) = (Vec::new(), Vec::new());
+    let mut commands =
+        vec![["cargo xtask bench", &words.join(" ")].join(" ").trim_end().to_owned()];
+    let micro = gather::micro(&build::target().join("criterion"), &mut notes, &mut commands);
     let format = FORMAT;
     Ok(Report { format, machine, versions, commands, scenarios, counts, micro, skipped, notes })
 }

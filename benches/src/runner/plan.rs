@@ -26,6 +26,8 @@ pub struct Options {
     pub bytes: u64,
     /// How long the whole run may wait for others to leave the machine alone.
     pub patience: Duration,
+    /// Whether instructions, system calls, allocations and copies are counted too.
+    pub counts: bool,
     /// Where servers and load are taken from; without it they are built.
     pub servers: Option<PathBuf>,
     /// Where the report goes; without it, below cargo's target directory.
@@ -45,12 +47,13 @@ impl Options {
             window: Duration::from_millis(300),
             bytes: 1 << 30,
             patience: Duration::from_secs(5 * 60),
+            counts: true,
             servers: None,
             out: None,
         }
     }
 
-    /// A look: what the targets ask of most, in a minute or two.
+    /// A look: what the targets ask of most, in a few minutes.
     #[must_use]
     pub fn quick() -> Self {
         Self {
