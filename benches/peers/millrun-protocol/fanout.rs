@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
-use bytes::Bytes;
 use millrun_transport::{Protocol, Transport};
 
 /// Who is here.
@@ -72,9 +71,8 @@ struct Publisher {
 
 impl Protocol for Publisher {
     fn data_received(&mut self, data: &[u8]) -> io::Result<()> {
-        let data = Bytes::copy_from_slice(data); // once, not for each
         for subscriber in self.room.subscribers.borrow().values() {
-            subscriber.write_bytes(data.clone());
+            subscriber.write(data);
         }
         Ok(())
     }

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-use bytes::Bytes;
 use millrun_streams::{StreamReader, StreamWriter};
 
 use crate::echo::MOST;
@@ -28,7 +27,7 @@ pub(crate) async fn join(
 impl Room {
     async fn publish(&self, mut reader: StreamReader) -> io::Result<()> {
         loop {
-            let data = reader.read_bytes(MOST).await?; // copied once, not for each
+            let data = reader.read(MOST).await?;
             if data.is_empty() {
                 return Ok(());
             }
@@ -37,10 +36,10 @@ impl Room {
     }
 
     /// One that is gone can't be written to, which is for its own task to find out.
-    async fn say(&self, data: Bytes) {
+    async fn say(&self, data: &[u8]) {
         let subscribers = self.0.borrow().clone();
         for subscriber in &*subscribers {
-            let _ = subscriber.write_bytes(data.clone());
+            let _ = subscriber.write(data);
         }
         for subscriber in &*subscribers {
             let _ = subscriber.drain().await;
