@@ -81,6 +81,18 @@ fn a_full_page_has_every_server_and_scenario() {
 }
 
 #[test]
+fn scenarios_are_in_the_order_of_their_table() {
+    let mut report = synthetic::full();
+    report.scenarios.reverse();
+    let page = html::page(&report);
+    let places: Vec<_> = millrun_benches::scenario::ALL
+        .iter()
+        .map(|scenario| page.find(&format!("id=\"scenario-{}\"", scenario.name)).unwrap())
+        .collect();
+    assert!(places.is_sorted(), "{places:?}");
+}
+
+#[test]
 fn a_small_page_stands_too() {
     let report = synthetic::small();
     let page = html::page(&report);

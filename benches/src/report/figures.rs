@@ -51,6 +51,15 @@ impl Report {
         self.scenarios.iter().find(|scenario| scenario.name == name)
     }
 
+    /// The scenarios in the order of their table, however they were run; what the table does not have is last.
+    #[must_use]
+    pub fn in_order(&self) -> Vec<&ScenarioResult> {
+        let mut scenarios: Vec<&ScenarioResult> = self.scenarios.iter().collect();
+        let place = |name: &str| crate::scenario::ALL.iter().position(|row| row.name == name);
+        scenarios.sort_by_key(|scenario| place(&scenario.name).unwrap_or(usize::MAX));
+        scenarios
+    }
+
     /// One server in one scenario.
     #[must_use]
     pub fn server(&self, scenario: &str, peer: &str) -> Option<&ServerResult> {

@@ -6,7 +6,7 @@ use super::super::{Report, ScenarioResult, plot};
 use super::{anchor, escaped};
 
 pub(super) fn all(report: &Report) -> String {
-    report.scenarios.iter().map(one).collect()
+    report.in_order().into_iter().map(one).collect()
 }
 
 fn one(scenario: &ScenarioResult) -> String {

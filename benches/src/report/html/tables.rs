@@ -65,8 +65,8 @@ fn target(row: &Row) -> String {
 /// Servers down, scenarios across: CPU relative to the hand-written server.
 pub(super) fn matrix(report: &Report) -> String {
     let scenarios: Vec<&ScenarioResult> = report
-        .scenarios
-        .iter()
+        .in_order()
+        .into_iter()
         .filter(|scenario| {
             scenario.servers.iter().any(|server| relative(scenario, server).is_some())
         })
@@ -193,8 +193,8 @@ fn counted(counts: &[&Count]) -> String {
 
 pub(super) fn raw(report: &Report) -> String {
     report
-        .scenarios
-        .iter()
+        .in_order()
+        .into_iter()
         .map(|scenario| {
             format!(
                 "<details><summary>{}: {} servers</summary>\n<div class=\"card\">{}</div></details>\n",

@@ -52,7 +52,7 @@ pub(crate) fn throughput(scenario: &ScenarioResult) -> Option<String> {
         ""
     };
     Bars {
-        title: format!("{}: {}", scenario.name, words::plural(&scenario.unit)),
+        title: format!("{}: throughput", scenario.name),
         axis: format!("{} a second{starred}", words::plural(&scenario.unit)),
         log: false,
         cap: f64::INFINITY,
@@ -103,6 +103,7 @@ const NINES: f64 = 5.0;
 pub(crate) fn latency(scenario: &ScenarioResult) -> Option<String> {
     let latencies =
         || scenario.servers.iter().filter_map(|server| Some((server, server.latency.as_ref()?)));
+    let most = shown(latencies().map(|(_, latency)| latency));
     let rate = latencies().map(|(_, latency)| latency.rate).max()?;
     let how = if rate > 0 {
         format!(
@@ -122,7 +123,10 @@ pub(crate) fn latency(scenario: &ScenarioResult) -> Option<String> {
         log_across: false,
         log_up: true,
         lines: latencies()
-            .map(|(server, latency)| Line { peer: server.peer.clone(), points: curve(latency) })
+            .map(|(server, latency)| Line {
+                peer: server.peer.clone(),
+                points: curve(latency, most),
+            })
             .collect(),
         tick: words::short_time,
         dots: false,
@@ -130,9 +134,15 @@ pub(crate) fn latency(scenario: &ScenarioResult) -> Option<String> {
     .svg()
 }
 
-/// Up to the percentile that ten messages are above: further out is chance.
-fn curve(latency: &Latency) -> Vec<(f64, f64)> {
-    let most = (latency.count() as f64 / 10.0).log10().clamp(0.3, NINES);
+/// How many nines can be shown: up to the percentile that ten messages of each server are above. Further out is chance.
+fn shown<'a>(latencies: impl Iterator<Item = &'a Latency>) -> f64 {
+    let counts = latencies.map(Latency::count).filter(|count| *count > 0);
+    let least = counts.min().unwrap_or(0) as f64;
+    (least / 10.0).log10().clamp(0.3, NINES)
+}
+
+/// A point for each fortieth of a nine.
+fn curve(latency: &Latency, most: f64) -> Vec<(f64, f64)> {
     let steps = (most * 40.0).round() as u32;
     let point = |step: u32| {
         let at = most * f64::from(step) / f64::from(steps);

@@ -89,7 +89,9 @@ impl Lines {
             canvas.line((LEFT, y), (WIDTH - NAMES, y), GRID, 1);
             canvas.text(&(self.tick)(tick), (LEFT - 8, y), set(MUTED, 11.0, false, Side::Right));
         }
-        for (value, name) in &self.marks {
+        let last = self.lines.iter().flat_map(|line| &line.points).map(|point| point.0);
+        let last = last.fold(f64::NEG_INFINITY, f64::max);
+        for (value, name) in self.marks.iter().filter(|(value, _)| *value <= last) {
             let x = across.at(*value);
             canvas.line((x, bottom), (x, bottom + 4), AXIS, 1);
             canvas.text(name, (x, bottom + 14), set(MUTED, 11.0, false, Side::Middle));
@@ -126,7 +128,7 @@ impl Lines {
         for ((y, x, peer), place) in ends.into_iter().zip(spread_out(&wanted, [TOP, bottom])) {
             let (colour, ours) = (of_peer(peer), is_ours(peer));
             let left = WIDTH - NAMES;
-            canvas.path(vec![(x + 4, y), (left + 6, y), (left + 22, place)], colour, 1);
+            canvas.path(vec![(x + 4, y), (left + 6, y), (left + 22, place)], AXIS, 1);
             canvas.dot((left + 26, place), 4, colour);
             let name = if ours { INK } else { MUTED };
             canvas.text(peer, (left + 35, place), set(name, 12.0, ours, Side::Left));

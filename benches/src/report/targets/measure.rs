@@ -1,6 +1,6 @@
 //! Finds a target's figure in a report: its value, what the limit has in its place, how it was measured; or why there is none.
 
-use super::super::figures::{cpu, exact, load_saturated, load_share, memory_of};
+use super::super::figures::{exact, load_saturated, load_share, memory_of};
 use super::super::stats::{Estimate, paired, paired_tails};
 use super::super::{Report, ServerResult, Window};
 use super::table::Measure;
@@ -24,7 +24,7 @@ impl Measure {
                     paired(one, two, Window::cpu_per_unit).ok_or_else(no_round)
                 }),
                 limit: None,
-                how: format!("{scenario}: CPU of {peer} / {other}, by round"),
+                how: format!("{scenario}, paired by round"),
                 note: String::new(),
             },
             Self::Rate { scenario, peer, other } => found_rate(report, scenario, peer, other),
@@ -56,15 +56,16 @@ impl Measure {
                         .ok_or_else(|| missing(report, "idle", peer)),
                     limit: each(LIMIT).map(|(bytes, _)| exact(bytes)),
                     how: format!(
-                        "resident set of {peer}, {} connections after one echo each",
+                        "resident set, {} connections after one echo each",
                         bytes.map_or(10_000, |(_, connections)| connections)
                     ),
                     note: String::new(),
                 }
             }
             Self::Growth { peer, scenario, base } => {
+                // The runner takes turns between these two as it does between servers.
                 let ratio =
-                    |one: &ServerResult, two: &ServerResult| Some(cpu(one)?.over(&cpu(two)?));
+                    |one: &ServerResult, two: &ServerResult| paired(one, two, Window::cpu_per_unit);
                 across(report, [peer, scenario, base], "CPU per message", ratio)
             }
             Self::Tail { peer, scenario, base } => {
@@ -79,7 +80,7 @@ fn found_rate(report: &Report, scenario: &str, peer: &str, other: &str) -> Found
     let pair = pair(report, scenario, peer, other);
     let note = match &pair {
         Ok((one, _)) if load_saturated(one) => format!(
-            "the load used {:.0} % of its core with {peer}: the server could do more",
+            "the load used {:.0} % of its core: the server could do more",
             load_share(one).unwrap_or(0.0) * 100.0
         ),
         _ => String::new(),
@@ -88,7 +89,7 @@ fn found_rate(report: &Report, scenario: &str, peer: &str, other: &str) -> Found
         value: pair
             .and_then(|(one, two)| paired(one, two, Window::throughput).ok_or_else(no_round)),
         limit: None,
-        how: format!("{scenario}: rate of {peer} / {other}, by round"),
+        how: format!("{scenario}, paired by round"),
         note,
     }
 }
@@ -100,7 +101,7 @@ fn found_micro(report: &Report, group: &str, other: &str) -> Found {
         (None, _) => Err(format!("criterion has no {group} of millrun")),
         (_, None) => Err(format!("criterion has no {group} of {other}")),
     };
-    let how = format!("criterion, {group}: millrun / {other}");
+    let how = format!("criterion: {group}");
     Found { value, limit: None, how, note: String::new() }
 }
 
@@ -136,7 +137,7 @@ fn across(
     Found {
         value: ratio(peer),
         limit: ratio(LIMIT).ok(),
-        how: format!("{scenario} / {base}: {what} of {peer}"),
+        how: format!("{scenario} / {base}: {what}, paired by round"),
         note,
     }
 }

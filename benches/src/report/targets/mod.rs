@@ -245,6 +245,11 @@ impl Row {
         if let Verdict::NotMeasured { why } = &self.verdict {
             parts.push(why.clone());
         }
+        if let Some(rounds) =
+            self.value.map(|value| value.rounds).filter(|r| (1..FEWEST).contains(r))
+        {
+            parts.push(format!("{rounds} rounds end in no conclusion"));
+        }
         if let (Some(limit), Verdict::Missed | Verdict::Beyond) = (self.limit, &self.verdict) {
             parts.push(format!("hand-written epoll has {}", self.estimate(limit)));
         }
