@@ -156,7 +156,7 @@ impl EventLoop {
 
     /// Something waits to be run by the next turn, whatever the selector says. For drivers.
     pub fn has_ready(&self) -> bool {
-        self.core.ready.len() > 0 || self.core.remote.0.is_pending()
+        !self.core.ready.is_empty() || self.core.remote.0.is_pending()
     }
 }
 

@@ -105,7 +105,7 @@ impl LoopHandle {
         if self.0.phase.get() == Phase::Closed {
             return Err(LoopClosed);
         }
-        self.0.ready.push(Entry::UnitEnd { work, owed: true });
+        self.0.ready.push(|| Entry::UnitEnd { work, owed: true });
         Ok(())
     }
 

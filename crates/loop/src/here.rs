@@ -35,6 +35,19 @@ pub(crate) fn find(shared: &Arc<Shared>) -> Option<Rc<Core>> {
     ALIVE.try_with(find).ok().flatten()
 }
 
+/// Calls `f` with the loop behind `shared`, if that is the one that runs on this thread. It must call no stranger.
+#[inline]
+pub(crate) fn if_current(shared: &Arc<Shared>, f: impl FnOnce(&Core)) -> bool {
+    let call = |current: &RefCell<Option<Rc<Core>>>| match current.try_borrow_mut().as_deref() {
+        Ok(Some(core)) if Arc::ptr_eq(&core.remote.0, shared) => {
+            f(core);
+            true
+        }
+        _ => false,
+    };
+    CURRENT.try_with(call).unwrap_or(false)
+}
+
 /// Makes a loop known to its thread.
 pub(crate) fn add(core: &Rc<Core>) {
     let entry = (Arc::as_ptr(&core.remote.0), Rc::downgrade(core));

@@ -50,8 +50,8 @@ pub struct Metrics {
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) turns: Cell<u64>,
-    pub(crate) waits: Cell<u64>,
     pub(crate) rounds: Cell<u64>,
+    pub(crate) waits: Cell<u64>,
     /// Of the ready queue.
     pub(crate) entries: Cell<u64>,
     /// Those that were events, since they stood before a timer.

@@ -37,14 +37,14 @@ impl ReadyQueue {
     /// Inlined, and by `extend`, which makes room first, so that the entry is built where it stays: `push`
     /// writes its words one by one elsewhere and moves them by two, a stall that is a quarter of `call_soon`.
     #[inline(always)]
-    pub(crate) fn push(&self, entry: impl Into<Entry>) {
-        self.0.borrow_mut().extend(std::iter::once(entry).map(Into::into));
+    pub(crate) fn push(&self, entry: impl FnOnce() -> Entry) {
+        self.0.borrow_mut().extend(std::iter::once(entry).map(|entry| entry()));
     }
 
     /// How many are queued.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.0.borrow().len()
+        self.0.borrow_mut().len()
     }
 
     #[inline]
@@ -52,11 +52,10 @@ impl ReadyQueue {
         self.0.borrow_mut().is_empty()
     }
 
-    /// Takes the entry out, if there is exactly one.
-    #[inline]
-    pub(crate) fn take_only(&self) -> Option<Entry> {
-        let mut queued = self.0.borrow_mut();
-        if queued.len() == 1 { queued.pop() } else { None }
+    /// Takes the newest entry out: for a queue of one.
+    #[inline(always)]
+    pub(crate) fn pop(&self) -> Option<Entry> {
+        self.0.borrow_mut().pop()
     }
 
     /// Takes all that are queued, in exchange for an empty vector.
@@ -70,12 +69,6 @@ impl ReadyQueue {
         let (owed, unowed) = self.0.take().into_iter().partition(Entry::is_owed);
         self.0.replace(owed);
         unowed
-    }
-}
-
-impl From<Rc<dyn Scheduled>> for Entry {
-    fn from(callback: Rc<dyn Scheduled>) -> Entry {
-        Entry::Handle(callback)
     }
 }
 

@@ -77,7 +77,15 @@ impl Remote {
 
 impl Shared {
     /// Queues a task's wake-up from any thread. A closed loop has no tasks: nothing happens.
+    #[inline]
     pub(crate) fn wake_task(self: &Arc<Self>, index: u32, generation: u32) {
+        if !here::if_current(self, |core| core.push_task(index, generation)) {
+            self.wake_task_elsewhere(index, generation);
+        }
+    }
+
+    #[inline(never)]
+    fn wake_task_elsewhere(self: &Arc<Self>, index: u32, generation: u32) {
         match here::find(self) {
             Some(core) => core.push_task(index, generation),
             None => drop(self.push(Item::Task { index, generation })),

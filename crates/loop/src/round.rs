@@ -16,17 +16,25 @@ use crate::{ErrorContext, Panic, catch};
 
 impl Core {
     /// Runs exactly what is queued now (L-002), then the events. Gives the number of both.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn run_round(&self, work: &mut Work, poll_root: PollRoot<'_>) -> usize {
         if self.flags.any(Flags::MEASURED) {
             return self.run_measured_round(work, poll_root);
         }
         let (queued, events) = (self.ready.len(), work.events.len());
-        if queued + events > 0 {
-            add(&self.counts.rounds, 1);
+        if queued == 0 {
+            return self.run_event_round(&mut work.events);
         }
-        if queued > 0 {
-            self.run_queued(&mut work.entries, poll_root);
+        add(&self.counts.rounds, 1);
+        add(&self.counts.entries, queued);
+        if queued > 1 {
+            self.run_batch(&mut work.entries, poll_root);
+        } else if let Some(entry) = self.ready.pop() {
+            // As most are when there is little to do: the queue stays where it is.
+            let unit = self.enter_unit();
+            self.run_entry(entry, poll_root);
+            unit.next();
+            unit.leave();
         }
         if events > 0 {
             self.run_events(&mut work.events);
@@ -34,30 +42,26 @@ impl Core {
         queued + events
     }
 
-    fn run_queued(&self, batch: &mut Vec<Entry>, poll_root: PollRoot<'_>) {
-        add(&self.counts.entries, self.ready.len());
+    #[inline(never)]
+    fn run_batch(&self, batch: &mut Vec<Entry>, poll_root: PollRoot<'_>) {
+        self.ready.take(batch);
         let unit = self.enter_unit();
-        // A round of one, as most are when there is little to do: the queue stays where it is.
-        if let Some(only) = self.ready.take_only() {
-            self.run_entry(only, poll_root);
+        for entry in batch.drain(..) {
+            self.run_entry(entry, poll_root);
             unit.next();
-        } else {
-            self.ready.take(batch);
-            for entry in batch.drain(..) {
-                self.run_entry(entry, poll_root);
-                unit.next();
-            }
-            trim(batch);
         }
         unit.leave();
+        trim(batch);
     }
 
-    /// A round of events alone, of which there is at least one. Gives their number.
+    /// A round of events alone. Gives their number.
     #[inline(always)]
     pub(crate) fn run_event_round(&self, events: &mut Vec<Event>) -> usize {
         let ran = events.len();
-        add(&self.counts.rounds, 1);
-        self.run_events(events);
+        if ran > 0 {
+            add(&self.counts.rounds, 1);
+            self.run_events(events);
+        }
         ran
     }
 
@@ -115,34 +119,38 @@ impl Core {
     #[inline(never)]
     fn run_measured_round(&self, work: &mut Work, poll_root: PollRoot<'_>) -> usize {
         self.ready.take(&mut work.entries);
-        for Event { key, readiness } in work.events.drain(..) {
-            work.entries.push(Entry::Io(key, readiness));
-        }
-        let ran = work.entries.len();
+        let ran = work.entries.len() + work.events.len();
         if ran > 0 {
             add(&self.counts.rounds, 1);
             add(&self.counts.entries, ran);
         }
         for entry in work.entries.drain(..) {
-            let description = Description::of(self, &entry);
-            let began = self.clock.now();
-            let unit = self.enter_unit();
-            self.run_entry(entry, poll_root);
-            drop(unit);
-            let spent = self.clock.now().since(began);
-            if spent > self.counts.longest_callback.get() {
-                self.counts.longest_callback.set(spent);
-            }
-            if self.debug.get() && spent >= self.slow.get() {
-                warn_slow(&description, spent);
-            }
+            self.run_measured(entry, poll_root);
+        }
+        for Event { key, readiness } in work.events.drain(..) {
+            self.run_measured(Entry::Io(key, readiness), poll_root);
         }
         trim(&mut work.entries);
         ran
     }
+
+    fn run_measured(&self, entry: Entry, poll_root: PollRoot<'_>) {
+        let description = Description::of(self, &entry);
+        let began = self.clock.now();
+        let unit = self.enter_unit();
+        self.run_entry(entry, poll_root);
+        drop(unit);
+        let spent = self.clock.now().since(began);
+        if spent > self.counts.longest_callback.get() {
+            self.counts.longest_callback.set(spent);
+        }
+        if self.debug.get() && spent >= self.slow.get() {
+            warn_slow(&description, spent);
+        }
+    }
 }
 
-/// A burst leaves no more than its share behind.
+/// A burst leaves no more room behind than its share.
 fn trim(batch: &mut Vec<Entry>) {
     if batch.capacity() > ROOM_KEPT {
         batch.shrink_to(ROOM_KEPT);

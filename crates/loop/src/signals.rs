@@ -110,7 +110,7 @@ impl Core {
                 Some(handler) if handler.is_cancelled() => {
                     self.remove_signal(signal);
                 }
-                Some(handler) => self.ready.push(Entry::Handle(handler)),
+                Some(handler) => self.ready.push(|| Entry::Handle(handler)),
                 None => {} // L-114
             }
         }

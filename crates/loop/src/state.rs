@@ -159,7 +159,7 @@ impl Core {
         }
         let node: Rc<dyn Scheduled> = Once::new(callback, location);
         let queued = Rc::clone(&node);
-        self.ready.push(queued);
+        self.ready.push(|| Entry::Handle(queued));
         Ok(Handle(node))
     }
 
@@ -187,18 +187,27 @@ impl Core {
     }
 
     /// Leaves work for the end of the running unit; outside any, for the next round.
+    #[inline]
     pub(crate) fn at_unit_end(&self, work: Rc<dyn UnitEnd>) {
         if self.units.is_inside() {
             self.units.leave_work(work);
-        } else if self.phase.get() != Phase::Closed {
-            self.ready.push(Entry::UnitEnd { work, owed: false });
+        } else {
+            self.queue_unit_end(work);
+        }
+    }
+
+    #[inline(never)]
+    fn queue_unit_end(&self, work: Rc<dyn UnitEnd>) {
+        if self.phase.get() != Phase::Closed {
+            self.ready.push(|| Entry::UnitEnd { work, owed: false });
         }
     }
 
     /// A task was woken on this thread.
+    #[inline]
     pub(crate) fn push_task(&self, index: u32, generation: u32) {
         if self.phase.get() == Phase::Open {
-            self.ready.push(Entry::Task { index, generation });
+            self.ready.push(|| Entry::Task { index, generation });
         }
     }
 
@@ -207,7 +216,7 @@ impl Core {
         if self.phase.get() == Phase::Closed {
             return Err(LoopClosed);
         }
-        self.ready.push(Entry::Remote(callback));
+        self.ready.push(|| Entry::Remote(callback));
         Ok(())
     }
 

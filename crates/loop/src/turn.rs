@@ -34,7 +34,7 @@ pub(crate) type PollRoot<'a> = &'a mut dyn FnMut(u32);
 pub(crate) struct Work {
     /// What the selector reported. The next round runs it after what was queued.
     pub(crate) events: Vec<Event>,
-    /// What a round runs, and an empty vector between rounds.
+    /// What a round runs; empty between rounds.
     pub(crate) entries: Vec<Entry>,
 }
 
@@ -69,17 +69,14 @@ impl Core {
         } else {
             self.select(max_wait, work).map_err(RunError::Select)?
         };
-        let are_alone = self.ready.is_empty() && !self.flags.any(Flags::MEASURED);
-        let ran = if are_alone && !work.events.is_empty() {
-            self.run_event_round(&mut work.events)
-        } else {
-            self.run_round(work, poll_root)
-        };
-        if self.ready.is_empty() {
-            return Ok(ran > 0);
+        let mut ran = 0;
+        if self.ready.is_empty() && !self.flags.any(Flags::MEASURED) {
+            ran = self.run_event_round(&mut work.events);
+            if self.ready.is_empty() {
+                return Ok(ran > 0);
+            }
         }
-        self.run_more_rounds(ran, now, work, poll_root);
-        Ok(true)
+        Ok(self.run_rounds(ran, now, work, poll_root) > 0)
     }
 
     /// Looks or waits, and queues what is due. Gives the time, if the clock was read.
@@ -190,7 +187,7 @@ impl Core {
         self.remote.0.take(&mut items);
         add(&self.counts.remote_items, items.len());
         for item in items.drain(..) {
-            self.ready.push(item);
+            self.ready.push(|| item.into());
         }
         items.shrink_to(ROOM_KEPT);
         self.items.set(items);
@@ -204,10 +201,10 @@ impl Core {
             let Some((_, _, timed)) = due else { return now };
             add(&self.counts.timers_fired, 1);
             for Event { key, readiness } in work.events.drain(..) {
-                self.ready.push(Entry::Io(key, readiness));
+                self.ready.push(|| Entry::Io(key, readiness));
             }
             match timed {
-                Timed::Call(callback) => self.ready.push(Entry::Handle(callback)),
+                Timed::Call(callback) => self.ready.push(|| Entry::Handle(callback)),
                 // A waker may be a stranger's (of a combinator), but must only queue.
                 Timed::Wake(waker) => {
                     if let Err(panic) = catch(|| waker.wake()) {
@@ -218,30 +215,35 @@ impl Core {
         }
     }
 
-    /// After the first round, which ran `ran` entries: more of them, within the budget.
+    /// Runs what is queued: the first round whole, then more of them within the budget. When `ran` entries were
+    /// run already, that was the first round. Gives the number of all.
     #[inline(never)]
-    fn run_more_rounds(
+    fn run_rounds(
         &self,
         mut ran: usize,
         now: Option<Time>,
         work: &mut Work,
         poll_root: PollRoot<'_>,
-    ) {
+    ) -> usize {
         let mut began = now;
         let mut looked = 0;
         loop {
-            let next = self.ready.len();
-            if next == 0 || self.flags.is_ending() || ran + next > ROUNDS_CALLBACKS {
-                return;
+            let next = self.ready.len() + work.events.len();
+            if ran > 0 && (self.flags.is_ending() || ran + next > ROUNDS_CALLBACKS) {
+                return ran;
             }
             if ran - looked >= LOOK_AFTER {
                 looked = ran;
                 let now = self.clock.now();
                 if now.since(*began.get_or_insert(now)) >= ROUNDS_TIME {
-                    return;
+                    return ran;
                 }
             }
-            ran += self.run_round(work, poll_root);
+            self.run_round(work, poll_root);
+            ran += next;
+            if self.ready.is_empty() {
+                return ran;
+            }
         }
     }
 }

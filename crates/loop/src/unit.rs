@@ -44,14 +44,25 @@ impl Units {
         self.state.get() % LEFT
     }
 
+    #[inline]
     pub(crate) fn leave_work(&self, work: Rc<dyn UnitEnd>) {
         let state = self.state.get();
         self.state.set(state + LEFT);
         if state < LEFT {
-            self.first.set(Some(work));
+            std::mem::forget(self.first.replace(Some(work))); // there was none
         } else {
-            self.others.borrow_mut().push_back(work);
+            self.leave_more(work);
         }
+    }
+
+    #[inline(never)]
+    fn leave_more(&self, work: Rc<dyn UnitEnd>) {
+        self.others.borrow_mut().push_back(work);
+    }
+
+    #[inline(never)]
+    fn next_of_others(&self) -> Option<Rc<dyn UnitEnd>> {
+        self.others.borrow_mut().pop_front()
     }
 
     fn next(&self) -> Option<Rc<dyn UnitEnd>> {
@@ -60,7 +71,7 @@ impl Units {
             return None;
         }
         self.state.set(state - LEFT);
-        self.first.take().or_else(|| self.others.borrow_mut().pop_front())
+        self.first.take().or_else(|| self.next_of_others())
     }
 }
 
@@ -89,8 +100,8 @@ impl InUnit<'_> {
     /// Ends this unit and begins the next one.
     #[inline]
     pub(crate) fn next(&self) {
-        if self.0.units.state.get() != DEEPER {
-            self.end_if_outermost();
+        if self.0.units.state.get() != DEEPER && self.0.units.depth() == 1 {
+            self.0.end_unit();
         }
     }
 
@@ -100,13 +111,6 @@ impl InUnit<'_> {
         let state = &self.0.units.state;
         state.set(state.get() - DEEPER);
         std::mem::forget(self);
-    }
-
-    #[inline(never)]
-    fn end_if_outermost(&self) {
-        if self.0.units.depth() == 1 {
-            self.0.end_unit();
-        }
     }
 }
 

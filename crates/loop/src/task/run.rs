@@ -9,23 +9,30 @@ use crate::{ErrorContext, catch};
 
 impl Core {
     /// Polls a task that was woken, if it still runs. Its panic ends it alone.
+    #[inline(always)]
     pub(crate) fn run_task(&self, index: u32, generation: u32) {
         let taken = self.tasks.borrow_mut().begin_poll(index, generation);
         let Some((mut task, is_aborted)) = taken else { return };
         add(&self.counts.polls, 1);
-        let is_over = if is_aborted {
-            self.fail_task(&mut task, JoinError::Aborted);
-            true
-        } else {
-            match catch(|| task.as_mut().poll()) {
-                Ok(is_over) => is_over,
-                Err(panic) => {
-                    self.fail_task(&mut task, JoinError::Panicked(panic));
-                    true
-                }
-            }
-        };
-        let after = self.tasks.borrow_mut().end_poll(index, task, is_over);
+        if is_aborted {
+            return self.end_task_by(index, task, JoinError::Aborted);
+        }
+        match catch(|| task.as_mut().poll()) {
+            Ok(false) => self.tasks.borrow_mut().put_back(index, task),
+            Ok(true) => self.end_task(index, task),
+            Err(panic) => self.end_task_by(index, task, JoinError::Panicked(panic)),
+        }
+    }
+
+    #[cold]
+    fn end_task_by(&self, index: u32, mut task: BoxedTask, error: JoinError) {
+        self.fail_task(&mut task, error);
+        self.end_task(index, task);
+    }
+
+    #[inline(never)]
+    fn end_task(&self, index: u32, task: BoxedTask) {
+        let after = self.tasks.borrow_mut().end(index, task);
         self.settle_task(after);
     }
 
@@ -67,8 +74,7 @@ impl Core {
         let tasks = self.tasks.borrow_mut().take_running();
         for (index, mut task) in tasks {
             self.fail_task(&mut task, JoinError::LoopClosed);
-            let after = self.tasks.borrow_mut().end_poll(index, task, true);
-            self.settle_task(after);
+            self.end_task(index, task);
         }
     }
 }

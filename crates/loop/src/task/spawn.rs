@@ -119,7 +119,7 @@ impl Core {
         let (index, generation, waker) = self.tasks.borrow_mut().reserve(&self.remote.0);
         let task = Box::pin(Task { waker, location, stage: Stage::Running { future } });
         self.tasks.borrow_mut().fill(index, task);
-        self.ready.push(Entry::Task { index, generation });
+        self.ready.push(|| Entry::Task { index, generation });
         JoinHandle::new(event_loop.clone(), index, generation)
     }
 }

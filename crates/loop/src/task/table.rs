@@ -24,7 +24,6 @@ struct Slot {
     stage: Stage,
     /// Nobody holds the `JoinHandle`: the place is freed when the task ends.
     detached: bool,
-    aborted: bool,
     /// `None` also while the task is polled: it is on the stack then.
     task: Option<BoxedTask>,
     /// Stays when the task is over: if no clone of it is left, the next task here uses it again.
@@ -37,8 +36,16 @@ struct Slot {
 enum Stage {
     Free,
     Running,
+    /// It runs, and is to be dropped in its turn.
+    Aborted,
     /// The output waits for the `JoinHandle`.
     Finished,
+}
+
+impl Stage {
+    const fn is_running(self) -> bool {
+        matches!(self, Stage::Running | Stage::Aborted)
+    }
 }
 
 /// What must be done outside the table when a task was polled.
@@ -65,7 +72,6 @@ impl TaskTable {
         let slot = &mut self.slots[index as usize];
         slot.stage = Stage::Running;
         slot.detached = false;
-        slot.aborted = false;
         let generation = slot.generation;
         match slot.waker.as_mut().and_then(Arc::get_mut) {
             Some(waker) => waker.reuse(generation),
@@ -81,25 +87,28 @@ impl TaskTable {
     }
 
     /// Takes a woken task out to be polled, and says whether it was aborted. `None` if it is over.
+    #[inline]
     pub(crate) fn begin_poll(&mut self, index: u32, generation: u32) -> Option<(BoxedTask, bool)> {
-        let slot = self.slot_mut(index, generation)?;
-        if slot.stage != Stage::Running {
+        let slot = self.slots.get_mut(index as usize)?;
+        if slot.generation != generation || !slot.stage.is_running() {
             return None;
         }
         let task = slot.task.take()?;
         if let Some(waker) = &slot.waker {
             waker.begin_poll();
         }
-        Some((task, slot.aborted))
+        Some((task, slot.stage == Stage::Aborted))
     }
 
-    /// Puts a task back. If it is over, its output waits for the `JoinHandle`, or it is handed out.
-    pub(crate) fn end_poll(&mut self, index: u32, task: BoxedTask, is_over: bool) -> After {
+    /// Puts a task back that is not over.
+    #[inline]
+    pub(crate) fn put_back(&mut self, index: u32, task: BoxedTask) {
+        self.slots[index as usize].task = Some(task);
+    }
+
+    /// Puts a task back that is over: its output waits for the `JoinHandle`, or it is handed out.
+    pub(crate) fn end(&mut self, index: u32, task: BoxedTask) -> After {
         let slot = &mut self.slots[index as usize];
-        if !is_over {
-            slot.task = Some(task);
-            return After::default();
-        }
         if slot.detached {
             self.release(index);
             return After { over: Some(task), joiner: None };
@@ -146,19 +155,19 @@ impl TaskTable {
         if slot.stage != Stage::Running {
             return None;
         }
-        slot.aborted = true;
+        slot.stage = Stage::Aborted;
         slot.waker.clone()
     }
 
     /// The task is over, and its output waits or was taken.
     pub(crate) fn is_finished(&self, index: u32, generation: u32) -> bool {
-        !self.slot(index, generation).is_some_and(|slot| slot.stage == Stage::Running)
+        !self.slot(index, generation).is_some_and(|slot| slot.stage.is_running())
     }
 
     /// Takes out all tasks that still run, for a loop that closes: give each to
-    /// [`end_poll`](Self::end_poll).
+    /// [`end`](Self::end).
     pub(crate) fn take_running(&mut self) -> Vec<(u32, BoxedTask)> {
-        let running = self.slots.iter_mut().enumerate().filter(|(_, s)| s.stage == Stage::Running);
+        let running = self.slots.iter_mut().enumerate().filter(|(_, s)| s.stage.is_running());
         running.filter_map(|(index, slot)| Some((index as u32, slot.task.take()?))).collect()
     }
 
@@ -193,7 +202,6 @@ impl TaskTable {
             generation: 0,
             stage: Stage::Free,
             detached: false,
-            aborted: false,
             task: None,
             waker: None,
             joiner: None,
