@@ -107,10 +107,14 @@ fn a_peer_that_is_not_built_is_skipped_with_a_message() {
 fn nothing_to_measure_is_a_failure() {
     let directory = Directory::new("nothing");
     let words = "--scenario echo-1 --only --peer libuv --rounds 1 --window 5";
-    let mut command = bench(words);
-    command.env("PATH", &directory.0).arg("--out").arg(&directory.0);
-    let (success, _, err) = output(&mut command);
-    assert!(!success && err.contains("nothing could be measured"), "{err}");
+    for (more, why) in
+        [("", "nothing could be measured"), (" --peer epoll --strict", "--strict: 1 left out")]
+    {
+        let mut command = bench(&[words, more].concat());
+        command.env("PATH", &directory.0).arg("--out").arg(&directory.0);
+        let (success, _, err) = output(&mut command);
+        assert!(!success && err.contains(why), "{err}");
+    }
 }
 
 #[test]

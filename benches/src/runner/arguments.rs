@@ -22,6 +22,7 @@ Measures Millrun beside its peers and beside the limit, a server written by hand
   --rounds N      so many windows of each server (9, quick 3); from 6 on, intervals are sure to 95 %
   --window MS     the length of a window in milliseconds (300, quick 120)
   --bytes N       how much an upload or a download moves (1 GiB, quick 64 MiB)
+  --strict        whatever is left out makes it a failure
   --no-counts     without instructions, system calls, allocations and copies (valgrind, strace)
   --patience S    wait so many seconds, all in all, for others to leave the machine alone (300, quick 10)
   --servers DIR   builds nothing: Rust servers and the load are taken from this directory
@@ -68,6 +69,7 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Task, String> {
             }
             "--quick" => given.quick = true,
             "--only" => given.only = true,
+            "--strict" => given.strict = true,
             "--no-counts" => given.no_counts = true,
             "--scenario" => given.scenarios.push(scenario_named(&value("a scenario")?)?),
             "--peer" => given.peers.push(peer_named(&value("a peer")?)?),
@@ -106,6 +108,7 @@ struct Given {
     quick: bool,
     only: bool,
     no_counts: bool,
+    strict: bool,
     scenarios: Vec<&'static Scenario>,
     peers: Vec<&'static Peer>,
     rounds: Option<u64>,
@@ -122,6 +125,7 @@ impl Given {
             return Err("--only: expected with --peer, which was not given".to_owned());
         }
         let mut options = if self.quick { Options::quick() } else { Options::full() };
+        options.strict = self.strict;
         options.counts = self.scenarios.is_empty() && !self.no_counts;
         if !self.scenarios.is_empty() {
             // In the order of the table, and each once.
@@ -202,9 +206,11 @@ mod tests {
         let quick = options("--quick");
         assert!(quick.scenarios.len() < scenario::ALL.len());
         assert_eq!((quick.rounds, quick.window.as_millis(), quick.bytes), (3, 120, 64 << 20));
-        let changed =
-            options("--quick --rounds 5 --window 20 --bytes 7 --patience 9 --scenario echo-8000");
+        let changed = options(
+            "--quick --rounds 5 --window 20 --bytes 7 --strict --patience 9 --scenario echo-8000",
+        );
         assert_eq!((changed.rounds, changed.window.as_millis(), changed.bytes), (5, 20, 7));
+        assert!(changed.strict && !quick.strict);
         assert_eq!((changed.patience.as_secs(), changed.scenarios.len()), (9, 1));
     }
 

@@ -85,6 +85,9 @@ fn run(options: &Options, words: &[String]) -> Result<(), String> {
     if report.scenarios.iter().all(|scenario| scenario.servers.is_empty()) {
         return Err("nothing could be measured".to_owned());
     }
+    if options.strict && !report.skipped.is_empty() {
+        return Err(format!("--strict: {} left out", report.skipped.len()));
+    }
     Ok(())
 }
 
@@ -98,6 +101,8 @@ fn measured(options: &Options, words: &[String]) -> Result<Report, String> {
     let world = World { cores, load, servers };
     let groups = plan::groups(&options.scenarios);
     let whole: Duration = groups.iter().map(|g| measure::planned(options, g, &world)).sum();
+    let minutes = whole.as_secs().div_ceil(60);
+    eprintln!("{} scenarios, about {minutes} min on a quiet machine", options.scenarios.len());
     let mut progress = Progress::new(whole);
     let mut run = Run::new(options, &world, &mut progress);
     let mut scenarios: Vec<ScenarioResult> = Vec::new();

@@ -28,6 +28,8 @@ pub struct Options {
     pub patience: Duration,
     /// Whether instructions, system calls, allocations and copies are counted too.
     pub counts: bool,
+    /// Whether anything that is left out makes the run a failure.
+    pub strict: bool,
     /// Where servers and load are taken from; without it they are built.
     pub servers: Option<PathBuf>,
     /// Where the report goes; without it, below cargo's target directory.
@@ -48,6 +50,7 @@ impl Options {
             bytes: 1 << 30,
             patience: Duration::from_secs(5 * 60),
             counts: true,
+            strict: false,
             servers: None,
             out: None,
         }
