@@ -126,7 +126,7 @@ impl<'a> Traced<'a> {
 
     fn last_words(&self) -> String {
         let errors = self.scratch.read("errors").unwrap_or_default();
-        let last = errors.lines().filter(|line| !line.trim().is_empty()).next_back();
+        let last = errors.lines().rfind(|line| !line.trim().is_empty());
         last.unwrap_or("it says nothing").to_owned()
     }
 }
