@@ -11,6 +11,7 @@ use crate::scenario::{self, Scenario};
 pub const HELP: &str = "\
 cargo xtask bench [--quick] [--scenario S]... [--peer P]... [--rounds N] [--out DIR]
 cargo xtask bench --compare A.json B.json
+cargo xtask bench --render A.json DIR
 cargo xtask bench --list
 
 Measures Millrun beside its peers and beside the limit, a server written by hand on epoll.
@@ -28,6 +29,7 @@ Measures Millrun beside its peers and beside the limit, a server written by hand
   --servers DIR   builds nothing: Rust servers and the load are taken from this directory
   --out DIR       where bench.json and bench.html go (target/bench/DATE)
   --compare A B   what changed from A to B, and what is only noise
+  --render A DIR  the page of a run again, and its plots as files of their own (SVG)
   --list          the scenarios and the peers
 ";
 
@@ -39,6 +41,8 @@ pub enum Task {
     Run(Options),
     /// Say what changed between two files.
     Compare(PathBuf, PathBuf),
+    /// Write a file's page and plots to a directory.
+    Render(PathBuf, PathBuf),
     /// Show the tables of scenarios and peers.
     List,
     /// Show [`HELP`].
@@ -62,10 +66,11 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Task, String> {
             "--list" => return Ok(Task::List),
             "--compare" => {
                 let files = (value("two files")?.into(), value("two files")?.into());
-                return match words.next() {
-                    None => Ok(Task::Compare(files.0, files.1)),
-                    Some(more) => Err(format!("--compare: expected two files, got also {more:?}")),
-                };
+                return alone(Task::Compare(files.0, files.1), words.next());
+            }
+            "--render" => {
+                let (file, to) = (value("a file")?.into(), value("a directory")?.into());
+                return alone(Task::Render(file, to), words.next());
             }
             "--quick" => given.quick = true,
             "--only" => given.only = true,
@@ -83,6 +88,14 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Task, String> {
         }
     }
     given.options().map(Task::Run)
+}
+
+/// A task whose two words are all that it takes.
+fn alone(task: Task, more: Option<String>) -> Result<Task, String> {
+    match more {
+        None => Ok(task),
+        Some(more) => Err(format!("expected two names, got also {more:?}")),
+    }
 }
 
 /// The tables of scenarios and peers.
@@ -258,6 +271,11 @@ mod tests {
     fn compare_takes_two_files() {
         let Ok(Task::Compare(a, b)) = parsed("--compare x y") else { panic!("not a comparison") };
         assert_eq!((a, b), ("x".into(), "y".into()));
+        let Ok(Task::Render(file, to)) = parsed("--render x y") else {
+            panic!("nothing to render")
+        };
+        assert_eq!((file, to), ("x".into(), "y".into()));
+        assert!(parsed("--render x").unwrap_err().contains("a directory"));
         assert!(parsed("--compare x").unwrap_err().contains("two files"));
         assert!(parsed("--compare x y z").unwrap_err().contains("\"z\""));
     }

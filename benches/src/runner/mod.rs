@@ -31,7 +31,7 @@ use self::plan::Options;
 use self::progress::Progress;
 use self::session::World;
 use crate::report::table::{self, Style};
-use crate::report::{FORMAT, Report, ScenarioResult, compare, html, stats, targets};
+use crate::report::{FORMAT, Report, ScenarioResult, compare, html, plot, stats, targets};
 
 /// The program's `main`.
 #[must_use]
@@ -40,6 +40,7 @@ pub fn main() -> ExitCode {
     let done = arguments::parse(words.iter().cloned()).and_then(|task| match task {
         Task::Run(options) => run(&options, &words),
         Task::Compare(a, b) => compared(&a, &b),
+        Task::Render(file, to) => rendered(&file, &to),
         Task::List => {
             print!("{}", arguments::list());
             Ok(())
@@ -61,6 +62,21 @@ pub fn main() -> ExitCode {
 fn compared(a: &Path, b: &Path) -> Result<(), String> {
     let (a, b) = (compare::read(a)?, compare::read(b)?);
     print!("{}", compare::compare(&a, &b, Style::of_output()));
+    Ok(())
+}
+
+/// The page with its plots, also as files, and the targets on the terminal.
+fn rendered(file: &Path, to: &Path) -> Result<(), String> {
+    let report = compare::read(file)?;
+    let write = |name: &str, text: &str| std::fs::write(to.join(name), text);
+    let written = std::fs::create_dir_all(to)
+        .and_then(|()| write("bench.html", &html::page(&report)))
+        .and_then(|()| {
+            let mut plots = plot::files(&report).into_iter();
+            plots.try_for_each(|(name, svg)| write(&format!("{name}.svg"), &svg))
+        });
+    written.map_err(|error| format!("{}: {error}", to.display()))?;
+    println!("{}", targets::text(&report));
     Ok(())
 }
 
