@@ -161,11 +161,13 @@ impl Crowd {
             self.turn(Some(self.patience), |Arrival { link, block, connection, messages }| {
                 let now = elapsed(start);
                 let count = messages.end - messages.start;
-                for number in messages {
+                let times = &mut times[connection * depth..][..depth];
+                let mut place = (messages.start % depth as u64) as usize;
+                for _ in messages {
                     // The message that takes its place in flight has its place here too.
-                    let time = &mut times[connection * depth + (number % depth as u64) as usize];
-                    latencies.record(now - *time);
-                    *time = now;
+                    latencies.record(now - times[place]);
+                    times[place] = now;
+                    place = if place + 1 == depth { 0 } else { place + 1 };
                 }
                 done += count;
                 if now < nanos && count > 0 {
