@@ -13,7 +13,7 @@ pub(crate) struct Source {
     pub(crate) code: String,
     /// The text with all but comments blanked.
     pub(crate) comments: String,
-    /// The whole file is test code: another one says so with `#[cfg(test)] mod …;`.
+    /// The whole file is test code: by its place, or another one says so with `#[cfg(test)] mod …;`.
     pub(crate) is_test_module: bool,
     /// Lines of `#[cfg(test)]` items and `#[test]` functions.
     test_lines: Vec<RangeInclusive<usize>>,
@@ -33,7 +33,8 @@ impl Source {
             text: text.to_owned(),
             code,
             comments,
-            is_test_module: path.contains("/tests/"),
+            // A bench, as a test, fails by panicking.
+            is_test_module: path.contains("/tests/") || path.contains("/benches/"),
             test_lines: Vec::new(),
         };
         source.test_lines = source.find_test_lines();
