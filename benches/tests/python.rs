@@ -57,7 +57,7 @@ check_peers! {
     uvloop_streams: "uvloop-streams",
 }
 
-/// The checks wait for the server to close, which rloop 0.5 does not do when it is told to: what it can do must be right.
+/// The checks wait for the server's end, and rloop 0.5 does not close a connection that it is told to close: what it has must be right.
 #[test]
 fn rloop_echoes() -> Outcome {
     for name in ["rloop-protocol", "rloop-streams"] {

@@ -22,9 +22,13 @@ from contract import NO_SUCH_SHAPE  # noqa: E402
 
 LAYERS = {"protocol": callbacks.start, "streams": coroutines.start}
 
-#: Shapes that a loop can't have on a layer: rloop 0.5 has no `set_protocol`. (Nor does it close a connection when it is told to, so that
-#: what waits for the server's end waits in vain: churn.)
-LACKS = {("rloop", "protocol"): {"fanout", "mixed"}}
+#: Shapes that a loop can't have on a layer, and why.
+NO_END = "does not close a connection that it is told to close, which ends a transfer"
+NO_CHANGE = "has no set_protocol, which this is made with"
+LACKS = {
+    ("rloop", "protocol"): {"sink": NO_END, "source": NO_END, "fanout": NO_CHANGE, "mixed": NO_CHANGE},
+    ("rloop", "streams"): {"sink": NO_END, "source": NO_END},
+}
 
 #: Of prctl(2): which signal to get when the parent ends.
 PR_SET_PDEATHSIG = 1
@@ -85,8 +89,9 @@ async def serve(layer: str, shape: str, backend: Optional[Tuple[str, int]]) -> N
 
 def main() -> None:
     chosen = arguments()
-    if chosen.shape in LACKS.get((chosen.loop, chosen.layer), set()):
-        refuse(f"{chosen.loop} has no set_protocol, which {chosen.shape} is made with")
+    why = LACKS.get((chosen.loop, chosen.layer), {}).get(chosen.shape)
+    if why is not None:
+        refuse(f"{chosen.shape}: {chosen.loop} {why}")
     prepare_process()
     loop = new_loop(chosen.loop)
     asyncio.set_event_loop(loop)
