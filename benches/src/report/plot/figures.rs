@@ -8,8 +8,9 @@ use super::lines::{Line, Lines};
 use crate::peer::LIMIT;
 use crate::report::words;
 
-/// A bar of CPU relative to the limit is cut here: what is next to 1 is to be seen.
-const MOST_RELATIVE: f64 = 4.0;
+/// A bar of CPU relative to the limit is cut here: what is next to 1 is to be seen. Where that would cut more than a third of them,
+/// at the second.
+const MOST_RELATIVE: [f64; 2] = [4.0, 16.0];
 
 /// CPU for each unit relative to the hand-written server; in microseconds where that one was not measured.
 pub(crate) fn cpu(scenario: &ScenarioResult) -> Option<String> {
@@ -21,6 +22,9 @@ pub(crate) fn cpu(scenario: &ScenarioResult) -> Option<String> {
         }
         None => cpu_of(server).map(|cpu| (cpu, words::micros(cpu.median))),
     });
+    let [near, far] = MOST_RELATIVE;
+    let cut = bars.iter().filter(|bar| bar.value.median > near).count();
+    let cap = if cut * 3 > bars.len() { far } else { near };
     let unit = &scenario.unit;
     let axis = match relative {
         Some(_) => format!("times the hand-written server's CPU per {unit}, paired by round"),
@@ -30,7 +34,7 @@ pub(crate) fn cpu(scenario: &ScenarioResult) -> Option<String> {
         title: format!("{}: server CPU per {unit}", scenario.name),
         axis,
         log: false,
-        cap: if relative.is_some() { MOST_RELATIVE } else { f64::INFINITY },
+        cap: if relative.is_some() { cap } else { f64::INFINITY },
         reference: relative.map(|_| 1.0),
         bars,
         tick: words::short,
