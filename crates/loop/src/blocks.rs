@@ -264,6 +264,20 @@ impl Block {
         self.0.start.get()..self.0.end.get()
     }
 
+    /// `n` more of its bytes are in use, behind those that are.
+    #[inline]
+    pub fn extend(&self, n: usize) {
+        let end = self.0.end.get().saturating_add(n);
+        self.0.end.set(end.min(self.0.bytes.len()));
+    }
+
+    /// The first `n` of its bytes are no longer in use.
+    #[inline]
+    pub fn advance(&self, n: usize) {
+        let start = self.0.start.get().saturating_add(n);
+        self.0.start.set(start.min(self.0.end.get()));
+    }
+
     /// Which of a pool's sizes it has, if any.
     #[inline]
     pub fn size(&self) -> Option<BlockSize> {
@@ -277,7 +291,7 @@ impl Block {
     /// Somebody else holds it too, if only the pool that remembers it: writing to it would copy it first.
     #[inline]
     pub fn is_shared(&self) -> bool {
-        Rc::strong_count(&self.0) > 1
+        Rc::strong_count(&self.0) != 1
     }
 
     /// Where in it `data` lies, if it does. (No other allocation has an address inside this one.)
@@ -321,10 +335,10 @@ impl Deref for Block {
 impl DerefMut for Block {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        if self.is_shared() {
+        if Rc::get_mut(&mut self.0).is_none() {
             self.copy();
         }
-        // There is never a weak one, so it can be had.
+        // It is the only one now.
         Rc::get_mut(&mut self.0).map_or(&mut [], |inner| &mut inner.bytes)
     }
 }

@@ -75,3 +75,66 @@ fn a_block_of_another_size_is_not_kept() {
     pool.give(block);
     assert_eq!(pool.counts(BlockSize::Small), pool.counts(BlockSize::Large));
 }
+
+#[test]
+fn what_lies_in_the_block_that_was_lent_last_can_be_shared() {
+    let pool = BlockPool::new();
+    let mut block = pool.take(BlockSize::Small);
+    block[..5].copy_from_slice(b"hello");
+    assert!(pool.share(&block[..5]).is_none(), "it was not lent");
+    pool.lend(&block);
+    let (shared, place) = pool.share(&block[1..4]).unwrap();
+    assert_eq!((place, &shared[1..4], shared.as_ptr()), (1, &b"ell"[..], block.as_ptr()));
+    assert!(pool.share(b"hello").is_none() && pool.share(&block[2..2]).is_none());
+    assert!(pool.share(&block[SMALL_BLOCK - 1..]).is_some());
+    assert!(block.is_shared() && shared.is_shared());
+    // Another takes its place.
+    let other = pool.take(BlockSize::Large);
+    pool.lend(&other);
+    assert!(pool.share(&block[..5]).is_none());
+}
+
+#[test]
+fn a_block_that_is_shared_does_not_change() {
+    let pool = BlockPool::new();
+    let mut block = pool.take(BlockSize::Small);
+    block[0] = 1;
+    block.set_range(0..1);
+    pool.lend(&block);
+    let (shared, _) = pool.share(&block[..1]).unwrap();
+    block[0] = 2;
+    assert_eq!((block[0], block.range(), shared[0]), (2, 0..1, 1));
+    assert!(!block.is_shared());
+    let mut shared = shared;
+    let before = shared.as_ptr();
+    pool.end_lend(&block);
+    assert!(shared.is_shared(), "another block was lent");
+    pool.end_lend(&shared);
+    shared[0] = 3;
+    assert_eq!(shared.as_ptr(), before, "it was nobody else's");
+    shared.grow(SMALL_BLOCK + 1);
+    assert_eq!((shared[0], shared.len()), (3, SMALL_BLOCK + 1));
+}
+
+#[test]
+fn a_block_that_was_lent_is_taken_again_when_nobody_holds_it() {
+    let pool = BlockPool::new();
+    let block = pool.take(BlockSize::Small);
+    let address = block.as_ptr();
+    pool.lend(&block);
+    let (shared, _) = pool.share(&block[..1]).unwrap();
+    pool.give(block);
+    let other = pool.take(BlockSize::Small);
+    assert_ne!(other.as_ptr(), address, "it is shared");
+    assert_eq!(pool.counts(BlockSize::Small).kept, 0);
+    pool.give(shared);
+    let counts = pool.counts(BlockSize::Small);
+    assert_eq!((counts.made, counts.given, counts.kept), (2, 1, 1));
+    assert_ne!(pool.take(BlockSize::Large).as_ptr(), address, "of another size");
+    let again = pool.take(BlockSize::Small);
+    assert_eq!(again.as_ptr(), address);
+    pool.give(again);
+    pool.give(other);
+    let counts = pool.counts(BlockSize::Small);
+    assert_eq!((counts.made + counts.reused, counts.given, counts.kept), (2, 2, 2));
+}

@@ -377,10 +377,11 @@ impl Drop for WriteEnd {
         }
         if state.is(Mark::NO_READER) {
             state.end_if_forsaken();
-        } else if self.transport().can_write_eof() {
-            self.transport().write_eof();
+        } else if state.loop_handle().in_unit() {
+            // Mostly the reader is dropped next, and the connection closed: then the end needs no call of its own.
+            state.loop_handle().at_unit_end(state.clone());
         } else {
-            self.transport().flush();
+            state.end_writing();
         }
     }
 }

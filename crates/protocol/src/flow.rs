@@ -29,7 +29,7 @@ pub const DRAINS_WITHOUT_YIELD: u8 = 128;
 /// assert!(matches!(flow.poll_drain(&mut drain, false, &mut cx), Poll::Ready(Ok(()))));
 /// ```
 #[doc(alias = "FlowControlMixin")]
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FlowControl {
     waiters: Waiters,
     ending: OnceCell<Ending>,
@@ -37,10 +37,17 @@ pub struct FlowControl {
     /// A write answered `Paused`, and nothing was told yet. Cleared by a drain that waits, or that has let a turn
     /// go by; not by one that was given up before that.
     maybe_paused: Cell<bool>,
-    /// Drains in a row that found the way free.
+    /// So many drains may still pass without a look at anything else: the budget, or none while there is
+    /// something to be looked at (a pause, or a write that answered `Paused`, or the end).
     quick: Cell<u8>,
     /// Not used here: the marks of a stream's state, which would need eight bytes of their own elsewhere.
     pub(crate) marks: Cell<u8>,
+}
+
+impl Default for FlowControl {
+    fn default() -> FlowControl {
+        FlowControl::new()
+    }
 }
 
 /// One drain that is under way. Give it up with [`FlowControl::forget`] when it is dropped.
@@ -59,7 +66,7 @@ impl FlowControl {
             ending: OnceCell::new(),
             paused: Cell::new(false),
             maybe_paused: Cell::new(false),
-            quick: Cell::new(0),
+            quick: Cell::new(DRAINS_WITHOUT_YIELD),
             marks: Cell::new(0),
         }
     }
@@ -68,12 +75,14 @@ impl FlowControl {
     pub fn pause_writing(&self) {
         debug_assert!(!self.paused.get(), "expected resume_writing, got pause_writing again");
         self.paused.set(true);
+        self.quick.set(0);
     }
 
     /// Drains go on, all of them. Without a pause before, it is a mistake of the transport (ST-080).
     pub fn resume_writing(&self) {
         debug_assert!(self.paused.get(), "expected pause_writing, got resume_writing");
         self.paused.set(false);
+        self.rested();
         self.waiters.wake_all();
     }
 
@@ -82,18 +91,21 @@ impl FlowControl {
     pub fn written(&self, flow: Flow) {
         if flow == Flow::Paused {
             self.maybe_paused.set(true);
+            self.quick.set(0);
         }
     }
 
     /// The task has let the loop run: the budget of quick drains begins anew.
     #[inline]
     pub fn rested(&self) {
-        self.quick.set(0);
+        let is_free = !self.paused.get() && !self.maybe_paused.get() && self.ending.get().is_none();
+        self.quick.set(if is_free { DRAINS_WITHOUT_YIELD } else { 0 });
     }
 
     /// The end; the first one counts. Every waiting drain gets what it says.
     pub fn end(&self, ending: Ending) {
         let _ = self.ending.set(ending);
+        self.quick.set(0);
         self.waiters.wake_all();
     }
 
@@ -125,10 +137,8 @@ impl FlowControl {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let quick = self.quick.get();
-        let is_open = !self.paused.get() && !self.maybe_paused.get() && !closing;
-        let is_new = !drain.waited && !drain.yielded;
-        if is_open && is_new && quick < DRAINS_WITHOUT_YIELD && self.ending.get().is_none() {
-            self.quick.set(quick + 1);
+        if quick > 0 && !closing && !drain.waited && !drain.yielded {
+            self.quick.set(quick - 1);
             return Poll::Ready(Ok(()));
         }
         self.poll_drain_rarely(drain, cx)
@@ -147,7 +157,6 @@ impl FlowControl {
         }
         if self.paused.get() {
             self.maybe_paused.set(false);
-            self.rested();
             drain.waited = true;
             self.waiters.wait(&mut drain.place, cx.waker());
             return Poll::Pending;
@@ -161,6 +170,7 @@ impl FlowControl {
         }
         // A turn after the write that said so, nobody was told.
         self.maybe_paused.set(false);
+        self.rested();
         self.waiters.leave(&mut drain.place);
         Poll::Ready(Ok(()))
     }

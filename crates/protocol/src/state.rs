@@ -6,7 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use millrun_loop::{BlockPool, LoopHandle};
+use millrun_loop::{BlockPool, LoopHandle, UnitEnd};
 use millrun_transport::{CloseOutcome, Transport};
 
 use crate::inbox::{Intake, InvalidLimit};
@@ -191,6 +191,18 @@ impl StreamState {
         }
     }
 
+    /// The writer was dropped, and the reader was not: the write direction ends after what is buffered.
+    pub(crate) fn end_writing(&self) {
+        if self.is(Mark::NO_READER) || self.flow.ending().is_some() {
+            return;
+        }
+        match self.transport() {
+            Some(transport) if transport.can_write_eof() => transport.write_eof(),
+            Some(transport) => transport.flush(),
+            None => {}
+        }
+    }
+
     pub(crate) fn poll_connected(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         if self.transport.get().is_some() {
             return Poll::Ready(Ok(()));
@@ -224,6 +236,17 @@ impl StreamState {
 
     pub(crate) fn loop_handle(&self) -> &LoopHandle {
         &self.handle
+    }
+}
+
+/// Left by the writer's drop.
+impl UnitEnd for StreamState {
+    fn unit_end(self: Rc<Self>) {
+        self.end_writing();
+    }
+
+    fn name(&self) -> &'static str {
+        "StreamWriter"
     }
 }
 

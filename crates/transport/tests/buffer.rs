@@ -12,6 +12,8 @@ use proptest::prelude::*;
 #[derive(Clone, Debug)]
 enum Step {
     Gather(usize),
+    /// What was received is written, in two parts; then the block is received into again.
+    Share(usize, usize),
     Push(usize),
     Consume(usize),
     Append(usize, usize),
@@ -28,6 +30,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         5 => size.clone().prop_map(Step::Gather),
+        3 => (0..SMALL_BLOCK, 0..SMALL_BLOCK).prop_map(|(a, b)| Step::Share(a, b)),
         2 => size.clone().prop_map(Step::Push),
         5 => size.clone().prop_map(Step::Consume),
         1 => (size.clone(), size).prop_map(|(a, b)| Step::Append(a, b)),
@@ -77,6 +80,19 @@ proptest! {
                     let data = bytes(n, &mut next);
                     buffer.gather(&data, &pool);
                     model.extend(data);
+                }
+                Step::Share(a, b) => {
+                    let mut block = pool.take(BlockSize::Small);
+                    block.copy_from_slice(&bytes(SMALL_BLOCK, &mut next));
+                    pool.lend(&block);
+                    let (from, to) = (a.min(b), a.max(b));
+                    buffer.gather(&block[from..to], &pool);
+                    buffer.gather(&block[to..], &pool);
+                    model.extend_from_slice(&block[from..]);
+                    pool.give(block);
+                    let mut again = pool.take(BlockSize::Small);
+                    again.fill(0);
+                    pool.give(again);
                 }
                 Step::Push(n) => {
                     let data = bytes(n, &mut next);

@@ -108,9 +108,8 @@ impl Chunk {
     /// `n` bytes were written to the start of the tail (at most all of it).
     #[inline]
     pub fn filled(&mut self, n: usize) {
-        if let Some(block) = &mut self.0 {
-            let range = block.range();
-            block.set_range(range.start..range.end.saturating_add(n));
+        if let Some(block) = &self.0 {
+            block.extend(n);
         }
     }
 
@@ -126,9 +125,8 @@ impl Chunk {
     /// The first `n` bytes (at most all of them) are read.
     #[inline]
     pub fn consume(&mut self, n: usize) {
-        if let Some(block) = &mut self.0 {
-            let range = block.range();
-            block.set_range(range.start.saturating_add(n)..range.end);
+        if let Some(block) = &self.0 {
+            block.advance(n);
         }
     }
 

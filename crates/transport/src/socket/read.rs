@@ -6,7 +6,7 @@
 
 use std::io::{self, ErrorKind};
 
-use millrun_loop::{BlockSize, SMALL_BLOCK};
+use millrun_loop::{BlockSize, Panic, SMALL_BLOCK};
 
 use super::SocketTransport;
 use super::state::FILLED;
@@ -33,18 +33,39 @@ pub(super) enum Received {
 /// What failed, and how.
 pub(super) struct Failure(&'static str, io::Error);
 
+/// What a receive gave, unless nobody was home; or a panic, and of what.
+type Outcome = Option<Result<Received, (Panic, Callback)>>;
+
+/// What is called of a protocol for a receive.
+#[derive(Clone, Copy)]
+enum Callback {
+    Landing,
+    Landed,
+    DataReceived,
+}
+
+impl Callback {
+    const fn name(self) -> &'static str {
+        match self {
+            Callback::Landing => "landing",
+            Callback::Landed => "landed",
+            Callback::DataReceived => "data_received",
+        }
+    }
+}
+
 impl SocketTransport {
     #[inline(always)]
     pub(super) fn read_ready(&self) {
-        match self.receive::<false>() {
-            Received::Nothing | Received::Bytes(_) => {}
-            other => self.read_rarely(other),
+        let received = self.receive::<false>();
+        if !matches!(received, Some(Ok(Received::Bytes(_)))) {
+            self.read_rarely(received);
         }
     }
 
-    #[cold]
-    fn read_rarely(&self, received: Received) {
-        match received {
+    #[inline(never)]
+    fn read_rarely(&self, outcome: Outcome) {
+        match self.received(outcome) {
             Received::Nothing | Received::Bytes(_) => {}
             Received::NoRoom => {
                 self.step(Lifecycle::handle_pause);
@@ -52,6 +73,18 @@ impl SocketTransport {
             }
             Received::Eof => self.eof(),
             Received::Failed(failure) => self.fatal(failure.0, failure.1),
+        }
+    }
+
+    /// What was received, if nothing panicked.
+    fn received(&self, outcome: Outcome) -> Received {
+        match outcome {
+            Some(Ok(received)) => received,
+            None => Received::Nothing,
+            Some(Err((panic, callback))) => {
+                self.panicked(callback.name(), panic);
+                Received::Nothing
+            }
         }
     }
 
@@ -68,21 +101,15 @@ impl SocketTransport {
 
     /// Of `IN_DRAIN` there is a copy of its own, so that the one of each message is one function with its caller.
     #[inline(always)]
-    fn receive<const IN_DRAIN: bool>(&self) -> Received {
-        let mut callback = "landing";
-        match self.slot.call(|p| self.receive_for(p, &mut callback)) {
-            Some(Ok(received)) => received,
-            None => Received::Nothing,
-            Some(Err(panic)) => {
-                self.panicked(callback, panic);
-                Received::Nothing
-            }
-        }
+    fn receive<const IN_DRAIN: bool>(&self) -> Outcome {
+        let mut callback = Callback::Landing;
+        let received = self.slot.call(|p| self.receive_for(p, &mut callback))?;
+        Some(received.map_err(|panic| (panic, callback)))
     }
 
-    /// `callback` is kept at the name of what is being called.
+    /// `callback` is kept at what is being called.
     #[inline(always)]
-    fn receive_for(&self, protocol: &mut dyn Protocol, callback: &mut &'static str) -> Received {
+    fn receive_for(&self, protocol: &mut dyn Protocol, callback: &mut Callback) -> Received {
         let landing = protocol.landing();
         // That was user code: it may have paused, closed, or set another protocol.
         let wanted = self.state.life().delivers() && !self.slot.is_home();
@@ -92,11 +119,11 @@ impl SocketTransport {
             }
             Landing::Own(memory) if wanted && !memory.is_empty() => {
                 let read = self.try_read(memory);
-                *callback = "landed";
+                *callback = Callback::Landed;
                 landed(protocol, read)
             }
             Landing::Own(memory) if !memory.is_empty() => {
-                *callback = "landed";
+                *callback = Callback::Landed;
                 landed(protocol, would_block())
             }
             Landing::Failed(error) => failed("landing() (get_buffer) failed", error),
@@ -110,14 +137,15 @@ impl SocketTransport {
         &self,
         protocol: &mut dyn Protocol,
         most: usize,
-        callback: &mut &'static str,
+        callback: &mut Callback,
     ) -> Received {
         let pool = self.handle().blocks();
         let large = self.state.has(FILLED);
         // A panic drops it, which is as good as giving it back.
         let mut block = pool.take(if large { BlockSize::Large } else { BlockSize::Small });
-        let room = most.min(block.len());
-        let n = match self.try_read(&mut block[..room]) {
+        let memory: &mut [u8] = &mut block;
+        let room = most.min(memory.len());
+        let n = match self.try_read(&mut memory[..room]) {
             Ok(n) if n > 0 => n,
             nothing => {
                 pool.give(block);
@@ -128,7 +156,7 @@ impl SocketTransport {
         if large || n >= SMALL_BLOCK {
             self.state.put(FILLED, n >= SMALL_BLOCK);
         }
-        *callback = "data_received";
+        *callback = Callback::DataReceived;
         pool.lend(&block);
         let taken = protocol.data_received(&block[..n]);
         pool.give(block);
@@ -157,7 +185,8 @@ impl SocketTransport {
             return;
         }
         if self.state.life().delivers() {
-            match self.receive::<true>() {
+            let outcome = self.receive::<true>();
+            match self.received(outcome) {
                 Received::Bytes(n) => {
                     let total = self.rare(|rare| {
                         rare.taken += n;

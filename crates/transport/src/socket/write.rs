@@ -30,6 +30,9 @@ pub(super) fn enough(marks: Watermarks) -> usize {
     marks.high.min(GATHERED)
 }
 
+/// What a call of a socket gave that was to send; `None` when it was not there to be called.
+type Sent = Result<Option<std::io::Result<usize>>, Panic>;
+
 impl SocketTransport {
     /// The write that most are: a small one, with nothing in its way. False: it is another one, and nothing was done.
     #[inline(always)]
@@ -107,15 +110,22 @@ impl SocketTransport {
         self.state.set_for(SENDING, UNSENT);
         let result = catch(|| self.socket(|socket| socket.try_write(piece.bytes())));
         match result {
-            Ok(Some(Ok(n))) if n == piece.len() => {
-                piece.give_to(self.handle().blocks());
-                self.all_sent(n);
+            Ok(Some(Ok(n))) => {
+                if n == piece.len() {
+                    piece.give_to(self.handle().blocks());
+                    self.all_sent(n);
+                } else {
+                    self.piece_sent_in_part(Ok(Some(Ok(n))), piece);
+                }
             }
-            other => {
-                let out = Outgoing { buffer: piece.into(), home: self };
-                self.sent_less(other, Data::One(&[]), out);
-            }
+            other => self.piece_sent_in_part(other, piece),
         }
+    }
+
+    #[inline(never)]
+    fn piece_sent_in_part(&self, result: Sent, piece: Piece) {
+        let out = Outgoing { buffer: piece.into(), home: self };
+        self.sent_less(result, Data::One(&[]), out);
     }
 
     /// The kernel has room again.
@@ -143,12 +153,7 @@ impl SocketTransport {
 
     /// Not all has left, or it is not known.
     #[cold]
-    fn sent_less(
-        &self,
-        result: Result<Option<std::io::Result<usize>>, Panic>,
-        data: Data<'_>,
-        mut out: Outgoing<'_>,
-    ) {
+    fn sent_less(&self, result: Sent, data: Data<'_>, mut out: Outgoing<'_>) {
         self.state.clear(SENDING);
         let pool = self.handle().blocks();
         let (before, behind) = (out.buffer.len(), data.len());
