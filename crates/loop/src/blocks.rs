@@ -264,6 +264,12 @@ impl Block {
         self.0.start.get()..self.0.end.get()
     }
 
+    /// How many of its bytes are in use.
+    #[inline]
+    pub fn used(&self) -> usize {
+        self.0.end.get() - self.0.start.get()
+    }
+
     /// `n` more of its bytes are in use, behind those that are.
     #[inline]
     pub fn extend(&self, n: usize) {

@@ -128,11 +128,11 @@ impl Protocol for StreamReaderProtocol {
     fn landed(&mut self, n: usize) -> io::Result<()> {
         let Some(state) = &self.state else { return Ok(()) };
         let chunk = std::mem::take(&mut self.lent);
-        let room = state.with_intake(|intake, blocks| {
+        let is_full = state.with_intake(|intake, blocks| {
             intake.landed(chunk, n, blocks);
-            intake.room()
+            intake.is_full()
         });
-        arrived(state, n, room)
+        arrived(state, n, is_full)
     }
 
     fn data_received(&mut self, data: &[u8]) -> io::Result<()> {
@@ -141,11 +141,11 @@ impl Protocol for StreamReaderProtocol {
         if state.is(Mark::NO_READER) {
             return Ok(());
         }
-        let room = state.with_intake(|intake, blocks| {
+        let is_full = state.with_intake(|intake, blocks| {
             intake.feed(data, blocks);
-            intake.room()
+            intake.is_full()
         });
-        arrived(state, data.len(), room)
+        arrived(state, data.len(), is_full)
     }
 
     fn eof_received(&mut self) -> bool {
@@ -180,7 +180,7 @@ impl Protocol for StreamReaderProtocol {
 
 /// Bytes are there: wake the read, then flow control (ST-003). None after the end of file (ST-004).
 #[inline(always)]
-fn arrived(state: &StreamState, n: usize, room: usize) -> io::Result<()> {
+fn arrived(state: &StreamState, n: usize, is_full: bool) -> io::Result<()> {
     if n == 0 {
         return Ok(());
     }
@@ -188,7 +188,7 @@ fn arrived(state: &StreamState, n: usize, room: usize) -> io::Result<()> {
         return Err(after_the_end(n));
     }
     state.wake_reader();
-    if room == 0 {
+    if is_full {
         state.pause();
     }
     Ok(())

@@ -205,7 +205,7 @@ impl Chunk {
     /// How many bytes are unread.
     #[inline]
     pub fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |block| block.range().len())
+        self.0.as_ref().map_or(0, Block::used)
     }
 
     /// No byte is unread.

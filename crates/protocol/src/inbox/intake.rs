@@ -195,6 +195,12 @@ impl Intake {
         self.bound().saturating_sub(self.held as usize + self.chunk.len())
     }
 
+    /// No more bytes may land. (Below the limit that is seen at one look.)
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.held as usize + self.chunk.len() >= self.limit as usize && self.room() == 0
+    }
+
     /// A landing would be offered something now: there is room, and memory for it.
     pub fn has_space(&self) -> bool {
         self.room() > 0 && (self.chunk.len() < self.chunk.capacity().max(1) || self.may_grow())

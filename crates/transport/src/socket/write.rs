@@ -108,7 +108,8 @@ impl SocketTransport {
     #[inline(always)]
     fn send_piece(&self, piece: Piece) {
         self.state.set_for(SENDING, UNSENT);
-        let result = catch(|| self.socket(|socket| socket.try_write(piece.bytes())));
+        let bytes = piece.bytes();
+        let result = catch(move || self.socket(move |socket| socket.try_write(bytes)));
         match result {
             Ok(Some(Ok(n))) => {
                 if n == piece.len() {
