@@ -73,14 +73,12 @@ impl ReadEnd {
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, ReadError>> {
         let (state, inbox) = (&*self.state, &mut self.inbox);
-        match look {
+        if let Look::More(want) = look {
             // Nothing is there at all.
-            Look::More(want) if inbox.is_none() && !self.is_ended() => {
-                if state.with_intake(|intake, _| intake.waits_empty(want)) {
-                    return self.wait(cx);
-                }
+            let empty = inbox.is_none() && !self.is_ended();
+            if empty && state.with_intake(|intake, _| intake.waits_empty(want)) {
+                return self.wait(cx);
             }
-            _ => {}
         }
         self.poll_rarely(look, need, cx)
     }
