@@ -177,7 +177,7 @@ pub fn per_second(unit: &str) -> String {
     format!("{}/s", plural(unit))
 }
 
-/// The text of a figure, or [`NONE`].
+/// The text of a figure, or a dash.
 #[must_use]
 pub fn or_none(text: Option<String>) -> String {
     text.unwrap_or_else(|| NONE.to_owned())

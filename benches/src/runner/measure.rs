@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::plan::{self, Options};
 use super::progress::Progress;
 use super::quiet::Quiet;
+use super::seat::{Phase, Seat};
 use super::session::{Session, World};
 use crate::report::{Latency, ScenarioResult, ServerResult, Skipped, Window};
 use crate::scenario::{Kind, Scenario};
@@ -34,15 +35,6 @@ pub struct Run<'a> {
     pub skipped: Vec<Skipped>,
     /// Why the machine could not be looked at.
     pub blind: Option<String>,
-}
-
-/// A session, and what it has so far.
-struct Seat {
-    scenario: &'static Scenario,
-    /// Nothing once it failed or is no longer needed.
-    session: Option<Session>,
-    failed: bool,
-    result: ServerResult,
 }
 
 impl<'a> Run<'a> {
@@ -206,45 +198,6 @@ impl<'a> Run<'a> {
         let what = format!("{} in {}", seat.result.peer, seat.scenario.name);
         self.progress.say(&format!("{what} is left out: {why}"));
         self.skipped.push(Skipped { what, why });
-    }
-}
-
-/// What a window is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    WarmUp,
-    /// Each connection sends when it has its reply.
-    Closed,
-    /// So many messages a second.
-    Open(u64),
-}
-
-impl Phase {
-    fn is_for(self, scenario: &Scenario) -> bool {
-        match self {
-            Self::WarmUp | Self::Closed => scenario.kind != Kind::Idle,
-            Self::Open(_) => plan::has_latencies(scenario),
-        }
-    }
-
-    fn keep(self, seat: &mut Seat, window: Window, latency: Option<Latency>) {
-        match self {
-            Self::WarmUp => return,
-            Self::Closed => {
-                seat.result.rounds.push(window);
-                // With one connection, the time of a message is its latency; with more, it is how long the queue is.
-                if seat.scenario.connections > 1 || seat.scenario.kind != Kind::Echo {
-                    return;
-                }
-            }
-            Self::Open(_) => {}
-        }
-        let Some(latency) = latency else { return };
-        seat.result.tails.extend(latency.quantile(0.99));
-        match &mut seat.result.latency {
-            Some(all) => all.merge(&latency),
-            None => seat.result.latency = Some(latency),
-        }
     }
 }
 

@@ -17,6 +17,7 @@ pub mod process;
 pub mod progress;
 pub mod python;
 pub mod quiet;
+mod seat;
 pub mod session;
 
 use std::path::{Path, PathBuf};
