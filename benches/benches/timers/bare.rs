@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::Timers;
 use crate::common::Counter;
@@ -15,6 +15,7 @@ type Key = (Instant, u64);
 /// As asyncio does it: a heap, from which what was cancelled is taken when it is met, or when it is most of it.
 pub(crate) struct Heap {
     heap: BinaryHeap<Reverse<Entry>>,
+    made: Instant,
     armed: u64,
     cancelled: usize,
     fired: Counter,
@@ -28,14 +29,20 @@ impl Timers for Heap {
     type Timer = Rc<Callback>;
 
     fn new() -> Heap {
-        Heap { heap: BinaryHeap::new(), armed: 0, cancelled: 0, fired: Counter::default() }
+        Heap {
+            heap: BinaryHeap::new(),
+            made: Instant::now(),
+            armed: 0,
+            cancelled: 0,
+            fired: Counter::default(),
+        }
     }
 
-    fn arm(&mut self, at: Instant) -> Rc<Callback> {
+    fn arm(&mut self, after: Duration) -> Rc<Callback> {
         let fired = self.fired.clone();
         let callback = Rc::new(Cell::new(Some(Box::new(move || fired.add()) as _)));
         self.armed += 1;
-        self.heap.push(Reverse(Entry((at, self.armed), Rc::clone(&callback))));
+        self.heap.push(Reverse(Entry((self.made + after, self.armed), Rc::clone(&callback))));
         callback
     }
 
@@ -90,6 +97,7 @@ impl Ord for Entry {
 /// A map in order, from which what was cancelled is removed.
 pub(crate) struct Tree {
     map: BTreeMap<Key, Box<dyn FnOnce()>>,
+    made: Instant,
     armed: u64,
     fired: Counter,
 }
@@ -98,14 +106,15 @@ impl Timers for Tree {
     type Timer = Key;
 
     fn new() -> Tree {
-        Tree { map: BTreeMap::new(), armed: 0, fired: Counter::default() }
+        Tree { map: BTreeMap::new(), made: Instant::now(), armed: 0, fired: Counter::default() }
     }
 
-    fn arm(&mut self, at: Instant) -> Key {
+    fn arm(&mut self, after: Duration) -> Key {
         let fired = self.fired.clone();
         self.armed += 1;
-        self.map.insert((at, self.armed), Box::new(move || fired.add()));
-        (at, self.armed)
+        let key = (self.made + after, self.armed);
+        self.map.insert(key, Box::new(move || fired.add()));
+        key
     }
 
     fn cancel(&mut self, key: Key) {

@@ -57,8 +57,8 @@ trait Timers {
     const HAS_MANY: bool = true;
 
     fn new() -> Self;
-    /// Arms a timer that counts when it fires.
-    fn arm(&mut self, at: Instant) -> Self::Timer;
+    /// Arms a timer that counts when it fires, so long after the moment when this was made.
+    fn arm(&mut self, after: Duration) -> Self::Timer;
     fn cancel(&mut self, timer: Self::Timer);
     /// Lets fire what is due, or some of it.
     fn fire(&mut self);
@@ -92,12 +92,10 @@ fn bench<T: Timers>(criterion: &mut Criterion, subject: &str) {
     let mut group = common::group(criterion, "timers: arm and disarm", PAIRS);
     group.bench_function(subject, |bencher| {
         let mut timers = T::new();
-        let first = Instant::now() + NEVER;
         let standing: Vec<_> =
-            timers.within(|timers| far(STANDING).map(|after| timers.arm(first + after)).collect());
-        bencher.iter_custom(|iterations| {
-            (0..iterations).map(|_| arm_and_disarm(&mut timers, first)).sum()
-        });
+            timers.within(|timers| far(STANDING).map(|after| timers.arm(after)).collect());
+        bencher
+            .iter_custom(|iterations| (0..iterations).map(|_| arm_and_disarm(&mut timers)).sum());
         timers.fire();
         assert_eq!(timers.fired(), 0, "nothing is due");
         standing.into_iter().for_each(|timer| timers.cancel(timer));
@@ -123,10 +121,9 @@ fn bench<T: Timers>(criterion: &mut Criterion, subject: &str) {
 fn arm_and_cancel<T: Timers>() -> Duration {
     let mut timers = T::new();
     let mut armed = Vec::with_capacity(MANY as usize);
-    let first = Instant::now() + NEVER;
     let began = cpu_time();
     timers.within(|timers| {
-        armed.extend(far(MANY).map(|after| timers.arm(first + after)));
+        armed.extend(far(MANY).map(|after| timers.arm(after)));
         armed.into_iter().for_each(|timer| timers.cancel(timer));
     });
     let spent = cpu_time() - began;
@@ -135,11 +132,11 @@ fn arm_and_cancel<T: Timers>() -> Duration {
     spent
 }
 
-fn arm_and_disarm<T: Timers>(timers: &mut T, first: Instant) -> Duration {
+fn arm_and_disarm<T: Timers>(timers: &mut T) -> Duration {
     timers.within(|timers| {
         let began = cpu_time();
         for after in far(PAIRS) {
-            let timer = timers.arm(first + after);
+            let timer = timers.arm(after);
             timers.cancel(timer);
         }
         cpu_time() - began
@@ -149,14 +146,14 @@ fn arm_and_disarm<T: Timers>(timers: &mut T, first: Instant) -> Duration {
 /// `lead` is how long arming may take; it grows with the machine's load.
 fn arm_and_fire<T: Timers>(lead: &mut Duration) -> Duration {
     loop {
+        let start = Instant::now();
         let mut timers = T::new();
         let mut armed = Vec::with_capacity(MANY as usize);
-        let (start, began) = (Instant::now(), cpu_time());
-        let first = start + *lead;
-        timers.within(|timers| armed.extend(near(MANY).map(|after| timers.arm(first + after))));
+        let began = cpu_time();
+        timers.within(|timers| armed.extend(near(MANY).map(|after| timers.arm(*lead + after))));
         let (arming, took) = (cpu_time() - began, start.elapsed());
-        // Two milliseconds more than the last one: tokio's clock counts in whole ones.
-        thread::sleep((first + SPAN + Duration::from_millis(2)) - Instant::now());
+        // Some milliseconds more than the last one: tokio's clock counts in whole ones.
+        thread::sleep((*lead + SPAN + Duration::from_millis(5)).saturating_sub(took));
         let began = cpu_time();
         while timers.fired() < MANY {
             timers.fire();
@@ -177,9 +174,9 @@ const NEVER: Duration = Duration::from_secs(3600);
 /// Deadlines of *arm and fire* lie within this.
 const SPAN: Duration = Duration::from_millis(100);
 
-/// Offsets within an hour, in no order.
+/// Offsets within an hour after [`NEVER`], in no order.
 fn far(count: u64) -> impl Iterator<Item = Duration> {
-    offsets(count, Duration::from_secs(3600))
+    offsets(count, Duration::from_secs(3600)).map(|after| NEVER + after)
 }
 
 /// Offsets within [`SPAN`], in no order.

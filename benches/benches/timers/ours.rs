@@ -13,24 +13,19 @@ use millrun_selector::Time;
 use crate::Timers;
 use crate::common::{Counter, Wakes};
 
-/// A loop, and when its clock began.
+/// A loop, and when it was made.
 struct Clocked {
     /// `None` while it runs.
     event_loop: Option<EventLoop>,
     handle: LoopHandle,
-    epoch: Instant,
+    made: Time,
 }
 
 impl Clocked {
     fn new() -> Clocked {
         let event_loop = EventLoop::new().unwrap();
         let handle = event_loop.handle();
-        let epoch = Instant::now() - Duration::from_nanos(handle.now().as_nanos());
-        Clocked { event_loop: Some(event_loop), handle, epoch }
-    }
-
-    fn time(&self, at: Instant) -> Time {
-        Time::ZERO + (at - self.epoch)
+        Clocked { made: handle.now(), event_loop: Some(event_loop), handle }
     }
 
     fn turn(&mut self) {
@@ -51,9 +46,9 @@ impl Timers for Calls {
         Calls { clocked: Clocked::new(), fired: Counter::default() }
     }
 
-    fn arm(&mut self, at: Instant) -> TimerHandle {
+    fn arm(&mut self, after: Duration) -> TimerHandle {
         let fired = self.fired.clone();
-        self.clocked.handle.call_at(self.clocked.time(at), move || fired.add()).unwrap()
+        self.clocked.handle.call_at(self.clocked.made + after, move || fired.add()).unwrap()
     }
 
     fn cancel(&mut self, timer: TimerHandle) {
@@ -91,8 +86,8 @@ impl Timers for Sleeps {
         Sleeps { clocked: Clocked::new(), waker: Waker::from(Arc::clone(&wakes)), wakes }
     }
 
-    fn arm(&mut self, at: Instant) -> Pin<Box<Sleep>> {
-        let mut sleep = Box::pin(sleep_until(self.clocked.time(at)));
+    fn arm(&mut self, after: Duration) -> Pin<Box<Sleep>> {
+        let mut sleep = Box::pin(sleep_until(self.clocked.made + after));
         if sleep.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready() {
             self.wakes.add();
         }
@@ -122,7 +117,7 @@ impl Timers for Sleeps {
 /// The queue alone.
 pub(crate) struct Bare {
     queue: TimerQueue<Box<dyn FnOnce()>>,
-    epoch: Instant,
+    made: Instant,
     fired: Counter,
 }
 
@@ -130,12 +125,12 @@ impl Timers for Bare {
     type Timer = TimerId;
 
     fn new() -> Bare {
-        Bare { queue: TimerQueue::new(), epoch: Instant::now(), fired: Counter::default() }
+        Bare { queue: TimerQueue::new(), made: Instant::now(), fired: Counter::default() }
     }
 
-    fn arm(&mut self, at: Instant) -> TimerId {
+    fn arm(&mut self, after: Duration) -> TimerId {
         let fired = self.fired.clone();
-        self.queue.arm(Time::ZERO + (at - self.epoch), Box::new(move || fired.add()))
+        self.queue.arm(Time::ZERO + after, Box::new(move || fired.add()))
     }
 
     fn cancel(&mut self, timer: TimerId) {
@@ -143,7 +138,7 @@ impl Timers for Bare {
     }
 
     fn fire(&mut self) {
-        let now = Time::ZERO + self.epoch.elapsed();
+        let now = Time::ZERO + self.made.elapsed();
         while let Some((_, _, callback)) = self.queue.pop_due(now) {
             callback();
         }

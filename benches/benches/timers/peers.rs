@@ -13,10 +13,10 @@ mod tokio {
     use std::pin::Pin;
     use std::sync::Arc;
     use std::task::{Context, Poll, Waker};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use tokio::runtime::Runtime;
-    use tokio::time::{Sleep, sleep_until};
+    use tokio::time::{Instant, Sleep, sleep_until};
 
     use crate::Timers;
     use crate::common::{self, Wakes};
@@ -26,6 +26,7 @@ mod tokio {
         runtime: Runtime,
         wakes: Arc<Wakes>,
         waker: Waker,
+        made: Instant,
         _sooner: Option<Pin<Box<Sleep>>>,
     }
 
@@ -35,11 +36,17 @@ mod tokio {
         fn new() -> Self {
             let wakes = Arc::new(Wakes::default());
             let waker = Waker::from(Arc::clone(&wakes));
-            let mut tokio = Tokio { runtime: common::tokio(), wakes, waker, _sooner: None };
+            let mut tokio = Tokio {
+                runtime: common::tokio(),
+                wakes,
+                waker,
+                made: Instant::now(),
+                _sooner: None,
+            };
             if SOONER {
                 tokio._sooner = Some(tokio.within(|_| {
                     let soon = Instant::now() + Duration::from_millis(100);
-                    let mut sleep = Box::pin(sleep_until(soon.into()));
+                    let mut sleep = Box::pin(sleep_until(soon));
                     let polled = sleep.as_mut().poll(&mut Context::from_waker(Waker::noop()));
                     assert_eq!(polled, Poll::Pending);
                     sleep
@@ -49,8 +56,8 @@ mod tokio {
             tokio
         }
 
-        fn arm(&mut self, at: Instant) -> Pin<Box<Sleep>> {
-            let mut sleep = Box::pin(sleep_until(at.into()));
+        fn arm(&mut self, after: Duration) -> Pin<Box<Sleep>> {
+            let mut sleep = Box::pin(sleep_until(self.made + after));
             if sleep.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready() {
                 self.wakes.add();
             }
@@ -83,7 +90,7 @@ mod smol {
     use std::pin::Pin;
     use std::sync::Arc;
     use std::task::{Context, Waker};
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use smol::Timer;
 
@@ -93,6 +100,7 @@ mod smol {
     pub(crate) struct Smol {
         wakes: Arc<Wakes>,
         waker: Waker,
+        made: Instant,
     }
 
     impl Timers for Smol {
@@ -100,11 +108,11 @@ mod smol {
 
         fn new() -> Smol {
             let wakes = Arc::new(Wakes::default());
-            Smol { waker: Waker::from(Arc::clone(&wakes)), wakes }
+            Smol { waker: Waker::from(Arc::clone(&wakes)), made: Instant::now(), wakes }
         }
 
-        fn arm(&mut self, at: Instant) -> Pin<Box<Timer>> {
-            let mut timer = Box::pin(Timer::at(at));
+        fn arm(&mut self, after: Duration) -> Pin<Box<Timer>> {
+            let mut timer = Box::pin(Timer::at(self.made + after));
             if timer.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready() {
                 self.wakes.add();
             }
@@ -137,6 +145,7 @@ mod calloop {
 
     pub(crate) struct Calloop {
         event_loop: EventLoop<'static, ()>,
+        made: Instant,
         fired: Counter,
     }
 
@@ -146,16 +155,23 @@ mod calloop {
         const HAS_MANY: bool = false;
 
         fn new() -> Calloop {
-            Calloop { event_loop: EventLoop::try_new().unwrap(), fired: Counter::default() }
+            Calloop {
+                event_loop: EventLoop::try_new().unwrap(),
+                made: Instant::now(),
+                fired: Counter::default(),
+            }
         }
 
-        fn arm(&mut self, at: Instant) -> RegistrationToken {
+        fn arm(&mut self, after: Duration) -> RegistrationToken {
             let fired = self.fired.clone();
             let callback = move |_, _: &mut (), _: &mut ()| {
                 fired.add();
                 TimeoutAction::Drop
             };
-            self.event_loop.handle().insert_source(Timer::from_deadline(at), callback).unwrap()
+            self.event_loop
+                .handle()
+                .insert_source(Timer::from_deadline(self.made + after), callback)
+                .unwrap()
         }
 
         fn cancel(&mut self, timer: RegistrationToken) {

@@ -58,7 +58,7 @@ impl TimerHandle {
     /// ran (L-049, L-050).
     pub fn cancel(&self) {
         self.callback.cancel();
-        self.event_loop.core().cancel_timer(self.id);
+        self.event_loop.core().cancel_call(self.id);
     }
 
     /// [`cancel`](TimerHandle::cancel) was called. asyncio's `Handle.cancelled`.

@@ -79,7 +79,7 @@ impl LoopHandle {
         delay: Duration,
         callback: impl FnOnce() + 'static,
     ) -> Result<TimerHandle, LoopClosed> {
-        self.0.call_at(self.now() + delay, callback, Location::caller())
+        self.0.call_at(self.clone(), self.now() + delay, callback, Location::caller())
     }
 
     /// Queues a callback for a moment, which may have passed: then it is for the next turn. Equal
@@ -93,7 +93,7 @@ impl LoopHandle {
         when: Time,
         callback: impl FnOnce() + 'static,
     ) -> Result<TimerHandle, LoopClosed> {
-        self.0.call_at(when, callback, Location::caller())
+        self.0.call_at(self.clone(), when, callback, Location::caller())
     }
 
     /// Queues work for the next round that runs even if the loop is closed before: what somebody is

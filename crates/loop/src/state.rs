@@ -163,22 +163,39 @@ impl Core {
         Ok(Handle(node))
     }
 
+    #[inline(always)]
     pub(crate) fn call_at<F: FnOnce() + 'static>(
         &self,
+        event_loop: LoopHandle,
         when: Time,
         callback: F,
         location: &'static Location<'static>,
     ) -> Result<TimerHandle, LoopClosed> {
-        let event_loop = self.handle().ok_or(LoopClosed)?;
-        let node: Rc<dyn Scheduled> = Once::new(callback, location);
-        let id = self.arm_timer(when, Timed::Call(Rc::clone(&node)))?;
-        Ok(TimerHandle { event_loop, id, when, callback: node })
+        self.check_open()?;
+        let callback: Rc<dyn Scheduled> = Once::new(callback, location);
+        self.flags.set(Flags::TIMERS, true);
+        let mut timers = self.timers.borrow_mut();
+        let (id, place) = timers.arm_place(when);
+        *place = Some(Timed::Call(Rc::clone(&callback)));
+        drop(timers);
+        Ok(TimerHandle { event_loop, id, when, callback })
     }
 
     pub(crate) fn arm_timer(&self, when: Time, timed: Timed) -> Result<TimerId, LoopClosed> {
         self.check_open()?;
         self.flags.set(Flags::TIMERS, true);
         Ok(self.timers.borrow_mut().arm(when, timed))
+    }
+
+    /// The timer has neither fired nor been cancelled.
+    pub(crate) fn is_armed(&self, id: TimerId) -> bool {
+        self.timers.borrow().is_armed(id)
+    }
+
+    /// Cancels the timer of a callback that has been cancelled itself.
+    pub(crate) fn cancel_call(&self, id: TimerId) {
+        // Dropped in its place, under the borrow: the handle has it too, so this is a count and not a stranger's drop.
+        self.timers.borrow_mut().cancel_with(id, |call| *call = None);
     }
 
     pub(crate) fn cancel_timer(&self, id: TimerId) {

@@ -39,6 +39,9 @@ const RUN_LEAST: usize = 64;
 /// may be cancelled; fewer would read the rest more often.
 const RUN_SHARE: usize = 8;
 
+/// So many slots are read at once: as many misses as a core has under way.
+const AHEAD: usize = 16;
+
 /// Room that is kept when the queue runs empty: 1024 timers are some tens of KiB, and a loop that
 /// had so many will soon have them again.
 const ROOM_KEPT: usize = 1024;
@@ -70,6 +73,8 @@ pub struct TimerQueue<T> {
     heap: BinaryHeap<Entry>,
     run: Vec<Entry>,
     far: Vec<Entry>,
+    /// So many entries at the end of `run` have been looked at.
+    ahead: usize,
     /// Entries with greater keys are in `far` (or fresh), all others are not.
     horizon: (Time, u64),
 }
@@ -81,10 +86,14 @@ pub struct TimerId {
     seq: u64,
 }
 
-enum Slot<T> {
-    Free { next: u32 },
-    Live { seq: u64, item: T },
+struct Slot<T> {
+    /// Which arming has it; [`FREE`] and the next free slot when none has.
+    seq: u64,
+    item: Option<T>,
 }
+
+/// Marks a free slot: no arming has such a number.
+const FREE: u64 = 1 << 63;
 
 /// No slot: the end of the free list.
 const NONE: u32 = u32::MAX;
@@ -119,6 +128,7 @@ impl<T> TimerQueue<T> {
             heap: BinaryHeap::new(),
             run: Vec::new(),
             far: Vec::new(),
+            ahead: 0,
             horizon: (Time::ZERO, 0),
         }
     }
@@ -127,24 +137,59 @@ impl<T> TimerQueue<T> {
     ///
     /// # Panics
     /// With 2^32 - 1 timers armed at once: 100 GiB before that.
+    #[inline]
     pub fn arm(&mut self, when: Time, item: T) -> TimerId {
+        let (id, place) = self.arm_place(when);
+        *place = Some(item);
+        id
+    }
+
+    /// As [`arm`](Self::arm), and gives the empty place that the caller must put the item in, at once. So an item is written
+    /// where it stays: one of a few words that is moved is written by words and read by pairs of them, a
+    /// stall that takes as long as all else that is done here.
+    #[inline(always)]
+    pub(crate) fn arm_place(&mut self, when: Time) -> (TimerId, &mut Option<T>) {
         let seq = self.next_seq;
         self.next_seq += 1;
-        let slot = self.fill_slot(seq, item);
         self.live += 1;
-        self.fresh.push(Entry { when, seq, slot });
-        TimerId { slot, seq }
+        if self.free == NONE {
+            self.add_slot();
+        }
+        let index = self.free;
+        self.fresh.push(Entry { when, seq, slot: index });
+        let slot = &mut self.slots[index as usize];
+        self.free = slot.seq as u32; // cuts off `FREE`
+        slot.seq = seq;
+        (TimerId { slot: index, seq }, &mut slot.item)
     }
 
     /// Takes a timer out, if it has neither fired nor been cancelled. O(1), amortised.
+    #[inline]
     pub fn cancel(&mut self, id: TimerId) -> Option<T> {
-        let item = self.empty_slot(id.slot, id.seq)?;
-        let tail = self.fresh.len().saturating_sub(FEW);
-        if let Some(at) = self.fresh[tail..].iter().rposition(|entry| entry.seq == id.seq) {
-            self.fresh.swap_remove(tail + at);
+        self.cancel_with(id, Option::take)?
+    }
+
+    /// As [`cancel`](Self::cancel); `empty` empties the item's place.
+    #[inline(always)]
+    pub(crate) fn cancel_with<R>(
+        &mut self,
+        id: TimerId,
+        empty: impl FnOnce(&mut Option<T>) -> R,
+    ) -> Option<R> {
+        let emptied = self.empty_slot(id.slot, id.seq, empty)?;
+        if self.fresh.last().is_some_and(|last| last.seq == id.seq) {
+            self.fresh.pop();
+        } else if self.fresh.len() <= FEW {
+            // It would be looked through at each question.
+            self.fresh.retain(|entry| entry.seq != id.seq);
         }
-        self.sweep();
-        Some(item)
+        self.sweep_if_worth();
+        Some(emptied)
+    }
+
+    /// The timer has neither fired nor been cancelled.
+    pub fn is_armed(&self, id: TimerId) -> bool {
+        self.slots.get(id.slot as usize).is_some_and(|slot| slot.seq == id.seq)
     }
 
     /// The soonest deadline. May sort some of what was armed since it was last asked.
@@ -162,11 +207,27 @@ impl<T> TimerQueue<T> {
         match place {
             Place::Fresh(at) => drop(self.fresh.swap_remove(at)),
             Place::Heap => drop(self.heap.pop()),
-            Place::Run => drop(self.run.pop()),
+            Place::Run => {
+                self.run.pop();
+                self.look_ahead();
+            }
         }
-        let item = self.empty_slot(entry.slot, entry.seq)?;
-        self.sweep();
+        let item = self.empty_slot(entry.slot, entry.seq, Option::take)??;
+        self.sweep_if_worth();
         Some((TimerId { slot: entry.slot, seq: entry.seq }, entry.when, item))
+    }
+
+    /// Reads the slots of the next entries of the run all at once, each [`AHEAD`] entries: of a large queue they are in no cache, and
+    /// read one by one each would be waited for.
+    fn look_ahead(&mut self) {
+        if self.ahead > 0 {
+            self.ahead -= 1;
+            return;
+        }
+        self.ahead = AHEAD - 1;
+        let soonest = &self.run[self.run.len().saturating_sub(AHEAD)..];
+        let slots = soonest.iter().filter_map(|entry| self.slots.get(entry.slot as usize));
+        std::hint::black_box(slots.fold(0, |all, slot| all ^ slot.seq));
     }
 
     /// Empties the queue: all items, in no particular order. Ids given before stay dead.
@@ -174,10 +235,7 @@ impl<T> TimerQueue<T> {
         let slots = std::mem::take(&mut self.slots);
         let next_seq = self.next_seq;
         *self = TimerQueue { next_seq, ..TimerQueue::new() };
-        slots.into_iter().filter_map(|slot| match slot {
-            Slot::Live { item, .. } => Some(item),
-            Slot::Free { .. } => None,
-        })
+        slots.into_iter().filter_map(|slot| slot.item)
     }
 
     /// How many timers are armed.
@@ -271,55 +329,60 @@ impl<T> TimerQueue<T> {
 
     /// Drops the dead entries if they outnumber the live ones; gives memory back when the queue
     /// is far smaller than it was.
-    fn sweep(&mut self) {
+    #[inline]
+    fn sweep_if_worth(&mut self) {
         if self.entries() > 2 * self.live + DEAD_ALLOWED {
-            let slots = &self.slots;
-            for entries in [&mut self.fresh, &mut self.run, &mut self.far] {
-                entries.retain(|entry| is_live(slots, entry));
-                if entries.capacity() > ROOM_KEPT && entries.capacity() / 4 > entries.len() {
-                    entries.shrink_to(entries.len() * 2);
-                }
-            }
-            self.heap.retain(|entry| is_live(slots, entry));
-            if self.heap.capacity() > ROOM_KEPT && self.heap.capacity() / 4 > self.heap.len() {
-                self.heap.shrink_to(self.heap.len() * 2);
-            }
+            self.sweep();
         }
         if self.live == 0 && self.slots.len() > ROOM_KEPT {
-            let next_seq = self.next_seq;
-            *self = TimerQueue { next_seq, ..TimerQueue::new() };
+            self.give_room_back();
         }
     }
 
-    fn fill_slot(&mut self, seq: u64, item: T) -> u32 {
-        let live = Slot::Live { seq, item };
-        if let Some(slot) = self.slots.get_mut(self.free as usize) {
-            let index = self.free;
-            if let Slot::Free { next } = *slot {
-                self.free = next;
+    #[cold]
+    fn give_room_back(&mut self) {
+        let next_seq = self.next_seq;
+        *self = TimerQueue { next_seq, ..TimerQueue::new() };
+    }
+
+    #[cold]
+    fn sweep(&mut self) {
+        let slots = &self.slots;
+        for entries in [&mut self.fresh, &mut self.run, &mut self.far] {
+            entries.retain(|entry| is_live(slots, entry));
+            if entries.capacity() > ROOM_KEPT && entries.capacity() / 4 > entries.len() {
+                entries.shrink_to(entries.len() * 2);
             }
-            *slot = live;
-            return index;
         }
-        assert!(self.slots.len() < NONE as usize, "2^32 - 1 timers are armed, no more can be");
-        let index = self.slots.len() as u32;
-        self.slots.push(live);
-        index
+        self.heap.retain(|entry| is_live(slots, entry));
+        if self.heap.capacity() > ROOM_KEPT && self.heap.capacity() / 4 > self.heap.len() {
+            self.heap.shrink_to(self.heap.len() * 2);
+        }
     }
 
-    /// Takes the item of arming `seq`, if it is still in its slot.
-    fn empty_slot(&mut self, index: u32, seq: u64) -> Option<T> {
+    /// Adds a free slot, when there is none.
+    fn add_slot(&mut self) {
+        assert!(self.slots.len() < NONE as usize, "2^32 - 1 timers are armed, no more can be");
+        self.free = self.slots.len() as u32;
+        self.slots.push(Slot { seq: FREE | u64::from(NONE), item: None });
+    }
+
+    /// Frees the slot of arming `seq`, if it still has it; `empty` empties the item's place.
+    #[inline(always)]
+    fn empty_slot<R>(
+        &mut self,
+        index: u32,
+        seq: u64,
+        empty: impl FnOnce(&mut Option<T>) -> R,
+    ) -> Option<R> {
         let slot = self.slots.get_mut(index as usize)?;
-        if !matches!(slot, Slot::Live { seq: present, .. } if *present == seq) {
+        if slot.seq != seq {
             return None;
         }
-        let taken = std::mem::replace(slot, Slot::Free { next: self.free });
+        slot.seq = FREE | u64::from(self.free);
         self.free = index;
         self.live -= 1;
-        match taken {
-            Slot::Live { item, .. } => Some(item),
-            Slot::Free { .. } => None,
-        }
+        Some(empty(&mut slot.item))
     }
 }
 
@@ -358,5 +421,5 @@ impl PartialOrd for Entry {
 }
 
 fn is_live<T>(slots: &[Slot<T>], entry: &Entry) -> bool {
-    matches!(slots.get(entry.slot as usize), Some(Slot::Live { seq, .. }) if *seq == entry.seq)
+    slots.get(entry.slot as usize).is_some_and(|slot| slot.seq == entry.seq)
 }

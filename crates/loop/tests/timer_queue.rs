@@ -76,7 +76,11 @@ impl Both {
     fn cancel(&mut self, from_last: usize) {
         let Some(index) = self.ids.len().checked_sub(from_last + 1) else { return };
         let id = self.ids[index];
-        assert_eq!(self.queue.cancel(id), self.model.cancel(id));
+        let is_armed = self.queue.is_armed(id);
+        let cancelled = self.queue.cancel(id);
+        assert_eq!(is_armed, cancelled.is_some());
+        assert_eq!(cancelled, self.model.cancel(id));
+        assert!(!self.queue.is_armed(id));
     }
 
     fn pop(&mut self, now: u64) -> bool {

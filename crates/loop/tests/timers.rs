@@ -3,9 +3,10 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::{Log, Script, note, run_ready};
@@ -280,18 +281,55 @@ fn sleeping_tasks_and_timers_keep_the_order_of_their_deadlines() {
     assert_eq!(*log.borrow(), ["timer 1", "task 2", "timer 3", "task 4"]);
 }
 
+/// A clock that stands still and counts how often it is looked at.
+#[derive(Debug)]
+struct Counting(Rc<Cell<u32>>);
+
+impl millrun_selector::Clock for Counting {
+    fn now(&self) -> Time {
+        self.0.set(self.0.get() + 1);
+        Time::ZERO
+    }
+}
+
+/// What has a timeout may be polled often.
+#[test]
+fn a_sleep_that_waits_is_polled_without_a_look_at_the_clock() {
+    let reads = Rc::new(Cell::new(0));
+    let clock = Rc::new(Counting(Rc::clone(&reads)));
+    let mut event_loop = Script::new().builder().clock(clock).build().unwrap();
+    let polls = poll_fn(|context| {
+        let mut slept = std::pin::pin!(sleep(SECOND));
+        assert!(slept.as_mut().poll(context).is_pending());
+        let before = reads.get();
+        (0..10).for_each(|_| assert!(slept.as_mut().poll(context).is_pending()));
+        Poll::Ready(reads.get() - before)
+    });
+    assert_eq!(event_loop.run_until_complete(polls).unwrap(), 0);
+}
+
+/// Its time is over, its timer has not fired yet, and somebody else polls it.
+#[test]
+fn a_sleep_that_changes_hands_when_it_is_due_is_done_and_leaves_no_timer() {
+    let script = Script::new();
+    let mut event_loop = script.build();
+    let handle = event_loop.handle();
+    event_loop
+        .run_until_complete(poll_fn(|context| {
+            let mut slept = std::pin::pin!(sleep(SECOND));
+            assert!(slept.as_mut().poll(context).is_pending());
+            script.advance(SECOND);
+            let mut other = Context::from_waker(Waker::noop());
+            assert!(slept.as_mut().poll(&mut other).is_ready());
+            assert_eq!(handle.metrics().timers, 0);
+            Poll::Ready(())
+        }))
+        .unwrap();
+}
+
 /// The clock is not looked at for nothing.
 #[test]
 fn without_timers_a_turn_does_not_read_the_clock() {
-    use std::cell::Cell;
-    #[derive(Debug)]
-    struct Counting(Rc<Cell<u32>>);
-    impl millrun_selector::Clock for Counting {
-        fn now(&self) -> Time {
-            self.0.set(self.0.get() + 1);
-            Time::ZERO
-        }
-    }
     let reads = Rc::new(Cell::new(0));
     let clock = Rc::new(Counting(Rc::clone(&reads)));
     let mut event_loop = Script::new().builder().clock(clock).build().unwrap();

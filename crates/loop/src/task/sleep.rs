@@ -119,6 +119,10 @@ impl Sleep {
         }
     }
 
+    fn is_due(&self, event_loop: &LoopHandle) -> bool {
+        self.deadline().is_none_or(|when| event_loop.now() >= when)
+    }
+
     /// # Panics
     /// Without a loop.
     fn event_loop(&mut self) -> LoopHandle {
@@ -144,15 +148,20 @@ impl Future for Sleep {
             return Poll::Ready(());
         }
         let event_loop = self.event_loop();
-        let is_due = self.deadline().is_none_or(|when| event_loop.now() >= when);
-        match (&self.state, self.deadline) {
-            (State::Armed { .. }, _) if is_due => {
+        if let State::Armed { id, waker } = &self.state {
+            // No look at the clock: what has a timeout is polled often, and the loop sees to it that the timer fires.
+            let is_armed = event_loop.core().is_armed(*id);
+            if is_armed && waker.will_wake(context.waker()) {
+                return Poll::Pending;
+            }
+            if (!is_armed && !event_loop.is_closed()) || self.is_due(&event_loop) {
                 self.disarm();
                 self.state = State::Yielded;
                 return Poll::Ready(());
             }
-            (State::Armed { waker, .. }, _) if waker.will_wake(context.waker()) => {}
-            (_, Deadline::At(when)) if !is_due => {
+        }
+        match self.deadline {
+            Deadline::At(when) if !self.is_due(&event_loop) => {
                 self.arm(&event_loop, when, context.waker().clone());
             }
             _ => {
