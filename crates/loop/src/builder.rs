@@ -114,7 +114,6 @@ impl Builder {
             measure: self.measure,
             slow: Cell::new(SLOW_CALLBACK),
             spin: Cell::default(),
-            items: Cell::default(),
         });
         core.set_debug(self.debug);
         here::add(&core);

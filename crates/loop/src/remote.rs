@@ -138,10 +138,15 @@ impl Shared {
         self.state.compare_exchange(from, to, SeqCst, SeqCst).map(drop).map_err(|_| Pending)
     }
 
-    /// For the loop: takes what is queued, in exchange for an empty vector.
+    /// For the loop: takes what is queued, in exchange for an empty vector as a rule.
     pub(crate) fn take(&self, into: &mut Vec<Item>) {
         self.state.store(AWAKE, SeqCst);
-        std::mem::swap(&mut self.lock().items, into);
+        let mut queue = self.lock();
+        if into.is_empty() {
+            std::mem::swap(&mut queue.items, into);
+        } else {
+            into.append(&mut queue.items);
+        }
     }
 
     /// For the loop: takes nothing more, and gives what is left, to be dropped.

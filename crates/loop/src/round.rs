@@ -9,6 +9,7 @@ use crate::callback::Scheduled;
 use crate::debug::warn_slow;
 use crate::metrics::add;
 use crate::ready::{Entry, ROOM_KEPT};
+use crate::remote::Item;
 use crate::state::{Core, Flags, Phase};
 use crate::task::ROOT;
 use crate::turn::{PollRoot, Work};
@@ -21,12 +22,13 @@ impl Core {
         if self.flags.any(Flags::MEASURED) {
             return self.run_measured_round(work, poll_root);
         }
-        let (queued, events) = (self.ready.len(), work.events.len());
-        if queued == 0 {
-            return self.run_event_round(&mut work.events);
+        let (queued, items) = (self.ready.len(), work.items.len());
+        let ran = queued + items + work.events.len();
+        if ran == 0 {
+            return 0;
         }
         add(&self.counts.rounds, 1);
-        add(&self.counts.entries, queued);
+        add(&self.counts.entries, queued + items);
         if queued > 1 {
             self.run_batch(&mut work.entries, poll_root);
         } else if let Some(entry) = self.ready.pop() {
@@ -36,10 +38,36 @@ impl Core {
             unit.next();
             unit.leave();
         }
-        if events > 0 {
+        if items > 0 {
+            self.run_items(&mut work.items, poll_root);
+        }
+        if !work.events.is_empty() {
             self.run_events(&mut work.events);
         }
-        queued + events
+        ran
+    }
+
+    #[inline(never)]
+    fn run_items(&self, items: &mut Vec<Item>, poll_root: PollRoot<'_>) {
+        let unit = self.enter_unit();
+        for item in items.drain(..) {
+            match item {
+                Item::Call(callback) => self.run_remote(callback),
+                Item::Task { index, generation } => {
+                    self.run_entry(Entry::Task { index, generation }, poll_root);
+                }
+            }
+            unit.next();
+        }
+        unit.leave();
+        trim(items);
+    }
+
+    #[inline]
+    fn run_remote(&self, callback: Box<dyn FnOnce() + Send>) {
+        if let Err(panic) = catch(callback) {
+            self.report_panic("exception in a callback from another thread", panic);
+        }
     }
 
     #[inline(never)]
@@ -98,11 +126,7 @@ impl Core {
                     self.report_panic("exception in a callback", panic);
                 }
             }
-            Entry::Remote(callback) => {
-                if let Err(panic) = catch(callback) {
-                    self.report_panic("exception in a callback from another thread", panic);
-                }
-            }
+            Entry::Remote(callback) => self.run_remote(callback),
         }
     }
 
@@ -119,6 +143,7 @@ impl Core {
     #[inline(never)]
     fn run_measured_round(&self, work: &mut Work, poll_root: PollRoot<'_>) -> usize {
         self.ready.take(&mut work.entries);
+        work.entries.extend(work.items.drain(..).map(Entry::from));
         let ran = work.entries.len() + work.events.len();
         if ran > 0 {
             add(&self.counts.rounds, 1);
@@ -131,6 +156,7 @@ impl Core {
             self.run_measured(Entry::Io(key, readiness), poll_root);
         }
         trim(&mut work.entries);
+        trim(&mut work.items);
         ran
     }
 
@@ -151,7 +177,7 @@ impl Core {
 }
 
 /// A burst leaves no more room behind than its share.
-fn trim(batch: &mut Vec<Entry>) {
+fn trim<T>(batch: &mut Vec<T>) {
     if batch.capacity() > ROOM_KEPT {
         batch.shrink_to(ROOM_KEPT);
     }

@@ -21,7 +21,7 @@ use crate::errors::ExceptionHandler;
 use crate::fds::FdWatch;
 use crate::metrics::{Counts, add};
 use crate::ready::{Entry, ReadyQueue};
-use crate::remote::{Item, Remote};
+use crate::remote::Remote;
 use crate::task::TaskTable;
 use crate::timers::{TimerId, TimerQueue};
 use crate::unit::Units;
@@ -68,8 +68,6 @@ pub(crate) struct Core {
     pub(crate) measure: bool,
     pub(crate) slow: Cell<Duration>,
     pub(crate) spin: Cell<Duration>,
-    /// An empty vector, for its memory.
-    pub(crate) items: Cell<Vec<Item>>,
 }
 
 /// What a turn must mind, in one byte: mostly there is nothing, and it asks once for all.

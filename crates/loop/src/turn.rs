@@ -6,8 +6,8 @@ use std::time::Duration;
 use millrun_selector::{Event, Time};
 
 use crate::metrics::add;
-use crate::ready::{Entry, ROOM_KEPT};
-use crate::remote::Pending;
+use crate::ready::Entry;
+use crate::remote::{Item, Pending};
 use crate::state::{Core, Flags, Timed};
 use crate::{LoopClosed, RunError, catch};
 
@@ -28,11 +28,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// Polls the future of `run_until_complete`; the argument tells which run's future is meant.
 pub(crate) type PollRoot<'a> = &'a mut dyn FnMut(u32);
 
-/// What a turn works on. It is the running loop's own: no callback can reach it, so nothing need be taken out
-/// and put back.
+/// What a turn works on, empty between turns. It is the running loop's own: no callback can reach it, so nothing need
+/// be taken out and put back.
 #[derive(Default)]
 pub(crate) struct Work {
-    /// What the selector reported. The next round runs it after what was queued.
+    /// What other threads queued. The next round runs it after what was queued here.
+    pub(crate) items: Vec<Item>,
+    /// What the selector reported. The next round runs it after the items.
     pub(crate) events: Vec<Event>,
     /// What a round runs; empty between rounds.
     pub(crate) entries: Vec<Entry>,
@@ -64,13 +66,13 @@ impl Core {
         let is_quiet = self.flags.are_clear() && self.ready.is_empty();
         let now = if is_quiet && max_wait != Some(Duration::ZERO) {
             add(&self.counts.waits, 1);
-            self.sleep(max_wait, &mut work.events).map_err(RunError::Select)?;
+            self.sleep(max_wait, work).map_err(|error| self.select_failed(error, work))?;
             None
         } else {
-            self.select(max_wait, work).map_err(RunError::Select)?
+            self.select(max_wait, work).map_err(|error| self.select_failed(error, work))?
         };
         let mut ran = 0;
-        if self.ready.is_empty() && !self.flags.any(Flags::MEASURED) {
+        if self.ready.is_empty() && work.items.is_empty() && !self.flags.any(Flags::MEASURED) {
             ran = self.run_event_round(&mut work.events);
             if self.ready.is_empty() {
                 return Ok(ran > 0);
@@ -84,7 +86,7 @@ impl Core {
     fn select(&self, max_wait: Option<Duration>, work: &mut Work) -> io::Result<Option<Time>> {
         let is_measured = self.flags.any(Flags::MEASURED);
         let began = is_measured.then(|| self.clock.now());
-        let result = self.look_or_wait(self.timeout(max_wait), &mut work.events);
+        let result = self.look_or_wait(self.timeout(max_wait), work);
         if let Some(began) = began {
             let spent = self.clock.now().since(began);
             self.counts.select_time.set(self.counts.select_time.get() + spent);
@@ -116,38 +118,38 @@ impl Core {
         has_timers
     }
 
-    fn look_or_wait(&self, timeout: Option<Duration>, out: &mut Vec<Event>) -> io::Result<()> {
+    fn look_or_wait(&self, timeout: Option<Duration>, work: &mut Work) -> io::Result<()> {
         if timeout == Some(Duration::ZERO) {
-            self.look(timeout, out)?;
+            self.look(timeout, &mut work.events)?;
             if self.remote.0.is_pending() {
-                self.take_remote();
+                self.take_remote(&mut work.items);
             }
             return Ok(());
         }
         add(&self.counts.waits, 1);
-        match self.spin(timeout, out)? {
+        match self.spin(timeout, work)? {
             Spun::Found => Ok(()),
-            Spun::Left(timeout) => self.sleep(timeout, out),
+            Spun::Left(timeout) => self.sleep(timeout, work),
         }
     }
 
     /// Waits, unless another thread has something to run, and queues that.
     #[inline]
-    fn sleep(&self, timeout: Option<Duration>, out: &mut Vec<Event>) -> io::Result<()> {
+    fn sleep(&self, timeout: Option<Duration>, work: &mut Work) -> io::Result<()> {
         let remote = &self.remote.0;
         let timeout = match remote.fall_asleep() {
             Ok(()) => timeout,
             Err(Pending) => Some(Duration::ZERO),
         };
-        let result = self.look(timeout, out);
+        let result = self.look(timeout, &mut work.events);
         if let Err(Pending) = remote.awake() {
-            self.take_remote();
+            self.take_remote(&mut work.items);
         }
         result
     }
 
     /// Looks busily for as long as [`LoopHandle::set_spin`](crate::LoopHandle::set_spin) said.
-    fn spin(&self, timeout: Option<Duration>, out: &mut Vec<Event>) -> io::Result<Spun> {
+    fn spin(&self, timeout: Option<Duration>, work: &mut Work) -> io::Result<Spun> {
         let spin = timeout.map_or(self.spin.get(), |t| t.min(self.spin.get()));
         if spin.is_zero() {
             return Ok(Spun::Left(timeout));
@@ -155,12 +157,12 @@ impl Core {
         let began = self.clock.now();
         let mut before = began;
         loop {
-            self.look(Some(Duration::ZERO), out)?;
+            self.look(Some(Duration::ZERO), &mut work.events)?;
             if self.remote.0.is_pending() {
-                self.take_remote();
+                self.take_remote(&mut work.items);
                 return Ok(Spun::Found);
             }
-            if !out.is_empty() {
+            if !work.events.is_empty() {
                 return Ok(Spun::Found);
             }
             let now = self.clock.now();
@@ -181,28 +183,38 @@ impl Core {
         }
     }
 
+    /// What came before the failure is not lost.
     #[cold]
-    fn take_remote(&self) {
-        let mut items = self.items.take();
-        self.remote.0.take(&mut items);
-        add(&self.counts.remote_items, items.len());
-        for item in items.drain(..) {
-            self.ready.push(|| item.into());
-        }
-        items.shrink_to(ROOM_KEPT);
-        self.items.set(items);
+    fn select_failed(&self, error: io::Error, work: &mut Work) -> RunError {
+        self.queue_work(work);
+        RunError::Select(error)
     }
 
-    /// Queues what is due, in order of deadline (L-042), behind the events. Reads the clock, once, and gives its time.
+    /// Queues items and events, behind what is queued.
+    fn queue_work(&self, work: &mut Work) {
+        for item in work.items.drain(..) {
+            self.ready.push(|| item.into());
+        }
+        for Event { key, readiness } in work.events.drain(..) {
+            self.ready.push(|| Entry::Io(key, readiness));
+        }
+    }
+
+    #[inline(never)]
+    fn take_remote(&self, items: &mut Vec<Item>) {
+        let before = items.len();
+        self.remote.0.take(items);
+        add(&self.counts.remote_items, items.len() - before);
+    }
+
+    /// Queues what is due, in order of deadline (L-042), behind items and events. Reads the clock, once, and gives its time.
     fn queue_timers(&self, work: &mut Work) -> Time {
         let now = self.clock.now();
         loop {
             let due = self.timers.borrow_mut().pop_due(now);
             let Some((_, _, timed)) = due else { return now };
             add(&self.counts.timers_fired, 1);
-            for Event { key, readiness } in work.events.drain(..) {
-                self.ready.push(|| Entry::Io(key, readiness));
-            }
+            self.queue_work(work);
             match timed {
                 Timed::Call(callback) => self.ready.push(|| Entry::Handle(callback)),
                 // A waker may be a stranger's (of a combinator), but must only queue.
@@ -228,22 +240,32 @@ impl Core {
         let mut began = now;
         let mut looked = 0;
         loop {
-            let next = self.ready.len() + work.events.len();
-            if ran > 0 && (self.flags.is_ending() || ran + next > ROUNDS_CALLBACKS) {
-                return ran;
-            }
-            if ran - looked >= LOOK_AFTER {
-                looked = ran;
-                let now = self.clock.now();
-                if now.since(*began.get_or_insert(now)) >= ROUNDS_TIME {
+            if ran > 0 {
+                let next = self.ready.len();
+                let is_pending = next == 0 && self.remote.0.is_pending();
+                if self.flags.is_ending()
+                    || ran + next > ROUNDS_CALLBACKS
+                    || (next == 0 && !is_pending)
+                {
                     return ran;
                 }
+                if ran - looked >= LOOK_AFTER {
+                    looked = ran;
+                    let now = self.clock.now();
+                    if now.since(*began.get_or_insert(now)) >= ROUNDS_TIME {
+                        return ran;
+                    }
+                }
+                // Other threads are not waited for, but as long as they have more, the selector need not be asked.
+                if is_pending {
+                    self.take_remote(&mut work.items);
+                }
             }
-            self.run_round(work, poll_root);
-            ran += next;
-            if self.ready.is_empty() {
+            let round = self.run_round(work, poll_root);
+            if round == 0 {
                 return ran;
             }
+            ran += round;
         }
     }
 }
@@ -260,8 +282,8 @@ enum Spun {
 mod tests {
     use std::time::Duration;
 
-    use super::ROOM_KEPT;
     use crate::EventLoop;
+    use crate::ready::ROOM_KEPT;
 
     /// What other threads queued at once does not stay allocated.
     #[test]
@@ -275,7 +297,7 @@ mod tests {
         event_loop.turn(Some(Duration::ZERO)).unwrap();
         assert_eq!(event_loop.handle().metrics().remote_items, 20 * ROOM_KEPT as u64);
         let handle = event_loop.handle();
-        assert!(handle.core().items.take().capacity() <= ROOM_KEPT);
+        assert!(event_loop.work.items.capacity() <= ROOM_KEPT);
         let mut queued = Vec::new();
         handle.core().ready.take(&mut queued);
         assert!(queued.capacity() <= ROOM_KEPT);
