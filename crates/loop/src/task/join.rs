@@ -84,6 +84,9 @@ impl<T: 'static> Future for JoinHandle<T> {
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
+        if self.is_taken {
+            return;
+        }
         let core = self.event_loop.core();
         let After { over, joiner } = core.tasks.borrow_mut().detach(self.index, self.generation);
         drop(joiner); // nobody waits any more: not woken

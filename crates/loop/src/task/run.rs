@@ -49,7 +49,15 @@ impl Core {
 
     /// Does what the table left to be done: wakes who waits, drops what is over. A panic that nobody has
     /// heard of is reported.
+    #[inline]
     pub(crate) fn settle_task(&self, after: After) {
+        if after.joiner.is_some() || after.over.is_some() {
+            self.settle_task_now(after);
+        }
+    }
+
+    #[inline(never)]
+    fn settle_task_now(&self, after: After) {
         if let Some(joiner) = after.joiner {
             if let Err(panic) = catch(|| joiner.wake()) {
                 self.report(ErrorContext::new("exception in a waker").panic(panic));
