@@ -15,7 +15,9 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Log, Script, note};
-use millrun_loop::{LoopClosed, LoopHandle};
+use millrun_loop::{LoopClosed, LoopHandle, Remote, Watch};
+use millrun_selector::{Interest, Readiness};
+use millrun_sim::Sim;
 
 /// What ends a wait that a lost wake-up would make endless: far longer than any machine needs.
 #[cfg(feature = "os")]
@@ -282,4 +284,62 @@ fn a_wake_up_on_the_own_thread_takes_no_lock_and_wakes_nobody() {
     event_loop.turn(None).unwrap();
     assert_eq!(*log.borrow(), ["done"]);
     assert_eq!((script.wakes(), handle.metrics().remote_items), (0, 0));
+}
+
+/// L-003 with calls from another thread: they are behind what was queued here and before I/O, with a timer that
+/// is due behind them as without. What a callback queues is behind all of them.
+#[test]
+fn calls_from_other_threads_run_after_what_was_queued_and_before_events() {
+    struct Notes(Log);
+    impl Watch for Notes {
+        fn on_ready(self: Rc<Self>, _: Readiness) {
+            self.0.borrow_mut().push("io".into());
+        }
+    }
+    thread_local! {
+        static LOG: Log = Log::default();
+    }
+    let say = |what: &'static str| move || LOG.with(|log| log.borrow_mut().push(what.into()));
+    for has_timer in [false, true] {
+        let script = Script::new();
+        let mut event_loop = script.build();
+        let (handle, remote) = (event_loop.handle(), event_loop.remote());
+        let (socket, _peer) = Sim::new(0).pair();
+        let watch = Rc::new(Notes(LOG.with(Rc::clone)));
+        let key = handle.watch(&*socket, Interest::READ, watch).unwrap();
+        thread::spawn(move || remote.call_soon_threadsafe(say("remote")).unwrap()).join().unwrap();
+        script.report(&[(key, Readiness::READABLE)]);
+        let inner = handle.clone();
+        handle.call_soon(move || drop(inner.call_soon(say("more")).unwrap())).unwrap();
+        handle.call_soon(say("queued")).unwrap();
+        let mut expected = vec!["queued", "remote", "io", "more"];
+        if has_timer {
+            handle.call_later(Duration::ZERO, say("timer")).unwrap();
+            expected.insert(3, "timer");
+        }
+        event_loop.turn(None).unwrap();
+        assert_eq!(LOG.with(|log| log.take()), expected);
+    }
+}
+
+/// A turn takes what other threads queue meanwhile without another look at the selector, within its budget of
+/// callbacks.
+#[test]
+fn a_turn_takes_calls_that_come_while_it_runs() {
+    fn again(remote: Remote, left: usize) {
+        if let Some(left) = left.checked_sub(1) {
+            let next = remote.clone();
+            let call = move || remote.call_soon_threadsafe(move || again(next, left)).unwrap();
+            thread::spawn(call).join().unwrap();
+        }
+    }
+    let script = Script::new();
+    let mut event_loop = script.build();
+    let (handle, remote) = (event_loop.handle(), event_loop.remote());
+    handle.call_soon(move || again(remote, 1000)).unwrap();
+    event_loop.turn(None).unwrap();
+    assert_eq!(script.take_timeouts(), [Some(Duration::ZERO)]);
+    let metrics = handle.metrics();
+    assert!((250..=256).contains(&metrics.remote_items), "{metrics:?}");
+    assert!(event_loop.has_ready(), "the rest is for the next turn");
 }
