@@ -12,7 +12,7 @@ use criterion::Criterion;
 use millrun_loop::EventLoop;
 
 mod common;
-use common::Counter;
+use common::{Counter, Group};
 
 /// Callbacks in an iteration: the look at the selector that belongs to it is shared by them all.
 const CALLS: u64 = 1000;
@@ -36,6 +36,18 @@ fn bench(criterion: &mut Criterion) {
             done.check(CALLS);
         });
     });
+    vec_deque(&mut group);
+    #[cfg(feature = "tokio")]
+    tokio(&mut group);
+    #[cfg(feature = "smol")]
+    smol(&mut group);
+    #[cfg(feature = "calloop")]
+    calloop(&mut group);
+    group.finish();
+}
+
+fn vec_deque(group: &mut Group<'_>) {
+    let done = Counter::default();
     group.bench_function("VecDeque", |bencher| {
         let mut queue: VecDeque<Box<dyn FnOnce()>> = VecDeque::new();
         bencher.iter(|| {
@@ -49,7 +61,11 @@ fn bench(criterion: &mut Criterion) {
             done.check(CALLS);
         });
     });
-    #[cfg(feature = "tokio")]
+}
+
+#[cfg(feature = "tokio")]
+fn tokio(group: &mut Group<'_>) {
+    let done = Counter::default();
     group.bench_function("tokio", |bencher| {
         let runtime = common::tokio();
         let local = tokio::task::LocalSet::new();
@@ -66,7 +82,11 @@ fn bench(criterion: &mut Criterion) {
             done.check(CALLS);
         });
     });
-    #[cfg(feature = "smol")]
+}
+
+#[cfg(feature = "smol")]
+fn smol(group: &mut Group<'_>) {
+    let done = Counter::default();
     group.bench_function("smol", |bencher| {
         let executor = smol::LocalExecutor::new();
         bencher.iter(|| {
@@ -78,7 +98,11 @@ fn bench(criterion: &mut Criterion) {
             done.check(CALLS);
         });
     });
-    #[cfg(feature = "calloop")]
+}
+
+#[cfg(feature = "calloop")]
+fn calloop(group: &mut Group<'_>) {
+    let done = Counter::default();
     group.bench_function("calloop", |bencher| {
         let mut event_loop = calloop::EventLoop::<()>::try_new().unwrap();
         let handle = event_loop.handle();
@@ -91,5 +115,4 @@ fn bench(criterion: &mut Criterion) {
             done.check(CALLS);
         });
     });
-    group.finish();
 }

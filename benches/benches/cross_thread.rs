@@ -15,6 +15,7 @@ use criterion::Criterion;
 use millrun_loop::{EventLoop, LoopHandle, Remote};
 
 mod common;
+use common::Group;
 
 /// Calls in an iteration of *flood*.
 const CALLS: u64 = 1_000_000;
@@ -47,6 +48,16 @@ fn asleep(criterion: &mut Criterion) {
         remote.call_soon_threadsafe(|| LoopHandle::current().unwrap().stop()).unwrap();
         looping.join().unwrap();
     });
+    asleep_mio(&mut group);
+    #[cfg(feature = "tokio")]
+    asleep_tokio(&mut group);
+    #[cfg(feature = "smol")]
+    asleep_smol(&mut group);
+    group.finish();
+}
+
+fn asleep_mio(group: &mut Group<'_>) {
+    let caller = thread::current();
     group.bench_function("mio", |bencher| {
         let mut poll = mio::Poll::new().unwrap();
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
@@ -72,7 +83,11 @@ fn asleep(criterion: &mut Criterion) {
         waker.wake().unwrap();
         looping.join().unwrap();
     });
-    #[cfg(feature = "tokio")]
+}
+
+#[cfg(feature = "tokio")]
+fn asleep_tokio(group: &mut Group<'_>) {
+    let caller = thread::current();
     group.bench_function("tokio", |bencher| {
         let (calls, mut incoming) = tokio::sync::mpsc::unbounded_channel::<Call>();
         let looping = thread::spawn(move || {
@@ -90,7 +105,11 @@ fn asleep(criterion: &mut Criterion) {
         drop(calls);
         looping.join().unwrap();
     });
-    #[cfg(feature = "smol")]
+}
+
+#[cfg(feature = "smol")]
+fn asleep_smol(group: &mut Group<'_>) {
+    let caller = thread::current();
     group.bench_function("smol", |bencher| {
         let (calls, incoming) = smol::channel::unbounded::<Call>();
         let looping = thread::spawn(move || {
@@ -108,7 +127,6 @@ fn asleep(criterion: &mut Criterion) {
         drop(calls);
         looping.join().unwrap();
     });
-    group.finish();
 }
 
 /// The loop has run the call.

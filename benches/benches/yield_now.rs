@@ -14,7 +14,7 @@ use criterion::Criterion;
 use millrun_loop::{EventLoop, LoopHandle};
 
 mod common;
-use common::Counter;
+use common::{Counter, Group};
 
 /// Tasks that take turns: enough that no stack looks at its selector for each yield.
 const TASKS: u64 = 64;
@@ -49,6 +49,17 @@ fn bench(criterion: &mut Criterion) {
             done.check(TASKS * YIELDS);
         });
     });
+    vec_deque(&mut group);
+    #[cfg(feature = "tokio")]
+    tokio(&mut group);
+    #[cfg(feature = "smol")]
+    smol(&mut group);
+    #[cfg(feature = "calloop")]
+    calloop(&mut group);
+    group.finish();
+}
+
+fn vec_deque(group: &mut Group<'_>) {
     group.bench_function("VecDeque", |bencher| {
         let queue = Queue::default();
         let done = Counter::default();
@@ -64,7 +75,10 @@ fn bench(criterion: &mut Criterion) {
             done.check(TASKS * YIELDS);
         });
     });
-    #[cfg(feature = "tokio")]
+}
+
+#[cfg(feature = "tokio")]
+fn tokio(group: &mut Group<'_>) {
     group.bench_function("tokio", |bencher| {
         use std::sync::atomic::{AtomicU64, Ordering};
         static DONE: AtomicU64 = AtomicU64::new(0); // its tasks must be `Send`
@@ -85,7 +99,10 @@ fn bench(criterion: &mut Criterion) {
             assert_eq!(DONE.swap(0, Ordering::Relaxed), TASKS * YIELDS);
         });
     });
-    #[cfg(feature = "smol")]
+}
+
+#[cfg(feature = "smol")]
+fn smol(group: &mut Group<'_>) {
     group.bench_function("smol", |bencher| {
         let executor = smol::LocalExecutor::new();
         let done = Counter::default();
@@ -105,7 +122,10 @@ fn bench(criterion: &mut Criterion) {
             done.check(TASKS * YIELDS);
         });
     });
-    #[cfg(feature = "calloop")]
+}
+
+#[cfg(feature = "calloop")]
+fn calloop(group: &mut Group<'_>) {
     group.bench_function("calloop", |bencher| {
         let mut event_loop = calloop::EventLoop::<()>::try_new().unwrap();
         let done = Counter::default();
@@ -119,7 +139,6 @@ fn bench(criterion: &mut Criterion) {
             done.check(TASKS * YIELDS);
         });
     });
-    group.finish();
 }
 
 /// Inserts a callback that counts and inserts the next.

@@ -31,12 +31,11 @@ pub(crate) fn main(bench: impl FnOnce(&mut Criterion)) {
     criterion.final_summary();
 }
 
+/// A question with its subjects.
+pub(crate) type Group<'a> = BenchmarkGroup<'a, WallTime>;
+
 /// A question, whose iteration does `elements` of what is asked about.
-pub(crate) fn group<'a>(
-    criterion: &'a mut Criterion,
-    question: &str,
-    elements: u64,
-) -> BenchmarkGroup<'a, WallTime> {
+pub(crate) fn group<'a>(criterion: &'a mut Criterion, question: &str, elements: u64) -> Group<'a> {
     let mut group = criterion.benchmark_group(question);
     group.throughput(Throughput::Elements(elements));
     group.warm_up_time(Duration::from_millis(500));

@@ -179,10 +179,15 @@ impl Core {
         Ok(TimerHandle { event_loop, id, when, callback })
     }
 
-    pub(crate) fn arm_timer(&self, when: Time, timed: Timed) -> Result<TimerId, LoopClosed> {
+    /// Wakes `waker` when it is time.
+    pub(crate) fn wake_at(&self, when: Time, waker: &Waker) -> Result<TimerId, LoopClosed> {
         self.check_open()?;
+        let waker = waker.clone(); // a stranger's code, before the borrow
         self.flags.set(Flags::TIMERS, true);
-        Ok(self.timers.borrow_mut().arm(when, timed))
+        let mut timers = self.timers.borrow_mut();
+        let (id, place) = timers.arm_place(when);
+        *place = Some(Timed::Wake(waker));
+        Ok(id)
     }
 
     /// The timer has neither fired nor been cancelled.

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use millrun_selector::Time;
 
-use crate::state::Timed;
 use crate::timers::TimerId;
 use crate::{LoopHandle, MustAwait};
 
@@ -114,7 +113,7 @@ impl Sleep {
     fn arm(&mut self, event_loop: &LoopHandle, when: Time, waker: Waker) {
         self.disarm();
         // On a closed loop nothing will be polled again.
-        if let Ok(id) = event_loop.core().arm_timer(when, Timed::Wake(waker.clone())) {
+        if let Ok(id) = event_loop.core().wake_at(when, &waker) {
             self.state = State::Armed { id, waker };
         }
     }

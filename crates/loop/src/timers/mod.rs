@@ -18,11 +18,15 @@
 //! Cancelling takes the item out of its slot and leaves the entry; when dead entries outnumber the
 //! live ones they are all swept, so they are never more than about half.
 
+mod slots;
+
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::fmt;
 
 use millrun_selector::Time;
+
+use self::slots::Slots;
 
 /// Dead entries that are let be, however few the live ones: a sweep has to be worth its call.
 /// asyncio's figure (100) is of the same size (D-13).
@@ -64,9 +68,7 @@ const ROOM_KEPT: usize = 1024;
 /// assert!(queue.is_empty());
 /// ```
 pub struct TimerQueue<T> {
-    slots: Vec<Slot<T>>,
-    /// Head of the list of free slots; `NONE` when there is none.
-    free: u32,
+    slots: Slots<T>,
     live: usize,
     next_seq: u64,
     fresh: Vec<Entry>,
@@ -85,18 +87,6 @@ pub struct TimerId {
     slot: u32,
     seq: u64,
 }
-
-struct Slot<T> {
-    /// Which arming has it; [`FREE`] and the next free slot when none has.
-    seq: u64,
-    item: Option<T>,
-}
-
-/// Marks a free slot: no arming has such a number.
-const FREE: u64 = 1 << 63;
-
-/// No slot: the end of the free list.
-const NONE: u32 = u32::MAX;
 
 /// What is sorted: three words, and the item stays where it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,8 +110,7 @@ impl<T> TimerQueue<T> {
     /// An empty queue. Allocates nothing.
     pub const fn new() -> TimerQueue<T> {
         TimerQueue {
-            slots: Vec::new(),
-            free: NONE,
+            slots: Slots::new(),
             live: 0,
             next_seq: 0,
             fresh: Vec::new(),
@@ -152,15 +141,9 @@ impl<T> TimerQueue<T> {
         let seq = self.next_seq;
         self.next_seq += 1;
         self.live += 1;
-        if self.free == NONE {
-            self.add_slot();
-        }
-        let index = self.free;
-        self.fresh.push(Entry { when, seq, slot: index });
-        let slot = &mut self.slots[index as usize];
-        self.free = slot.seq as u32; // cuts off `FREE`
-        slot.seq = seq;
-        (TimerId { slot: index, seq }, &mut slot.item)
+        let (slot, place) = self.slots.fill(seq);
+        self.fresh.push(Entry { when, seq, slot });
+        (TimerId { slot, seq }, place)
     }
 
     /// Takes a timer out, if it has neither fired nor been cancelled. O(1), amortised.
@@ -176,7 +159,8 @@ impl<T> TimerQueue<T> {
         id: TimerId,
         empty: impl FnOnce(&mut Option<T>) -> R,
     ) -> Option<R> {
-        let emptied = self.empty_slot(id.slot, id.seq, empty)?;
+        let emptied = self.slots.empty(id.slot, id.seq, empty)?;
+        self.live -= 1;
         if self.fresh.last().is_some_and(|last| last.seq == id.seq) {
             self.fresh.pop();
         } else if self.fresh.len() <= FEW {
@@ -189,7 +173,7 @@ impl<T> TimerQueue<T> {
 
     /// The timer has neither fired nor been cancelled.
     pub fn is_armed(&self, id: TimerId) -> bool {
-        self.slots.get(id.slot as usize).is_some_and(|slot| slot.seq == id.seq)
+        self.slots.has(id.slot, id.seq)
     }
 
     /// The soonest deadline. May sort some of what was armed since it was last asked.
@@ -212,7 +196,8 @@ impl<T> TimerQueue<T> {
                 self.look_ahead();
             }
         }
-        let item = self.empty_slot(entry.slot, entry.seq, Option::take)??;
+        let item = self.slots.empty(entry.slot, entry.seq, Option::take)??;
+        self.live -= 1;
         self.sweep_if_worth();
         Some((TimerId { slot: entry.slot, seq: entry.seq }, entry.when, item))
     }
@@ -226,16 +211,16 @@ impl<T> TimerQueue<T> {
         }
         self.ahead = AHEAD - 1;
         let soonest = &self.run[self.run.len().saturating_sub(AHEAD)..];
-        let slots = soonest.iter().filter_map(|entry| self.slots.get(entry.slot as usize));
-        std::hint::black_box(slots.fold(0, |all, slot| all ^ slot.seq));
+        let live = soonest.iter().filter(|entry| is_live(&self.slots, entry));
+        std::hint::black_box(live.count());
     }
 
     /// Empties the queue: all items, in no particular order. Ids given before stay dead.
     pub fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
-        let slots = std::mem::take(&mut self.slots);
+        let slots = std::mem::replace(&mut self.slots, Slots::new());
         let next_seq = self.next_seq;
         *self = TimerQueue { next_seq, ..TimerQueue::new() };
-        slots.into_iter().filter_map(|slot| slot.item)
+        slots.into_items()
     }
 
     /// How many timers are armed.
@@ -359,31 +344,6 @@ impl<T> TimerQueue<T> {
             self.heap.shrink_to(self.heap.len() * 2);
         }
     }
-
-    /// Adds a free slot, when there is none.
-    fn add_slot(&mut self) {
-        assert!(self.slots.len() < NONE as usize, "2^32 - 1 timers are armed, no more can be");
-        self.free = self.slots.len() as u32;
-        self.slots.push(Slot { seq: FREE | u64::from(NONE), item: None });
-    }
-
-    /// Frees the slot of arming `seq`, if it still has it; `empty` empties the item's place.
-    #[inline(always)]
-    fn empty_slot<R>(
-        &mut self,
-        index: u32,
-        seq: u64,
-        empty: impl FnOnce(&mut Option<T>) -> R,
-    ) -> Option<R> {
-        let slot = self.slots.get_mut(index as usize)?;
-        if slot.seq != seq {
-            return None;
-        }
-        slot.seq = FREE | u64::from(self.free);
-        self.free = index;
-        self.live -= 1;
-        Some(empty(&mut slot.item))
-    }
 }
 
 impl<T> Default for TimerQueue<T> {
@@ -420,6 +380,6 @@ impl PartialOrd for Entry {
     }
 }
 
-fn is_live<T>(slots: &[Slot<T>], entry: &Entry) -> bool {
-    slots.get(entry.slot as usize).is_some_and(|slot| slot.seq == entry.seq)
+fn is_live<T>(slots: &Slots<T>, entry: &Entry) -> bool {
+    slots.has(entry.slot, entry.seq)
 }
