@@ -87,8 +87,10 @@ impl WriteBuffer {
         self.end += position(data.len());
     }
 
+    /// As [`gather`](Self::gather), and always copied: for a buffer that has to wait, which would hold a whole block for
+    /// however few bytes of it.
     #[inline(never)]
-    fn copy(&mut self, mut data: &[u8], pool: &BlockPool) {
+    pub(crate) fn copy(&mut self, mut data: &[u8], pool: &BlockPool) {
         if data.len() > LARGE_BLOCK {
             return self.push(Bytes::copy_from_slice(data), pool);
         }

@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use common::World;
+use millrun_loop::BlockSize;
 use millrun_selector::{Address, ReadyCell, Socket, SocketOption, SocketOptionName, Source};
 use millrun_sim::SimPeer;
 use millrun_transport::{Flow, Protocol, SocketTransport, Transport, TransportOptions};
@@ -257,4 +258,30 @@ fn what_was_received_can_be_written_after_the_block_is_read_into_again() {
     world.settle();
     assert_eq!(peer.received(), *kept.borrow());
     assert!(!seen.take("write").is_empty());
+}
+
+/// Else each connection whose peer does not read could hold 64 KiB for one byte.
+#[test]
+fn what_has_to_wait_holds_no_block_that_was_received_into() {
+    let mut world = World::new();
+    let written = Rc::new(RefCell::new(false));
+    let is_written = written.clone();
+    let (peer, _seen) = echo(&mut world, move |t, data| {
+        if data.len() == 65_536 && !is_written.replace(true) {
+            // Owned bytes wait as they are, so there is no block yet that could be added to.
+            assert_eq!(t.write_bytes(Bytes::from(vec![8; 20_000])), Flow::Open);
+            t.write(&data[..1]);
+        }
+    });
+    peer.set_send_window(1000);
+    peer.send(vec![9; 300_000]);
+    world.settle();
+    assert!(*written.borrow(), "no large block was filled");
+    let handle = world.handle();
+    let counts = handle.blocks().counts(BlockSize::Large);
+    assert_eq!(counts.made, counts.kept as u64, "{counts:?}");
+    peer.set_send_window(usize::MAX);
+    world.settle();
+    let received = peer.received();
+    assert_eq!((received.len(), received.last()), (20_001, Some(&9)));
 }

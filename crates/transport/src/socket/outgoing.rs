@@ -46,23 +46,19 @@ impl Data<'_> {
         }
     }
 
-    /// Buffers all but the first `sent` bytes, owned ones as they are.
+    /// Buffers all but the first `sent` bytes, which have to wait: owned ones as they are, others as copies.
     pub(super) fn keep(self, mut sent: usize, buffer: &mut WriteBuffer, pool: &BlockPool) {
         match self {
             Data::Owned(bytes) => {
                 let left = bytes.slice(sent.min(bytes.len())..);
-                if left.len() < COPIED {
-                    buffer.gather(&left, pool)
-                } else {
-                    buffer.push(left, pool)
-                }
+                if left.len() < COPIED { buffer.copy(&left, pool) } else { buffer.push(left, pool) }
             }
-            Data::One(piece) => buffer.gather(&piece[sent.min(piece.len())..], pool),
+            Data::One(piece) => buffer.copy(&piece[sent.min(piece.len())..], pool),
             Data::Pieces(pieces) => {
                 for piece in pieces {
                     let skipped = sent.min(piece.len());
                     sent -= skipped;
-                    buffer.gather(&piece[skipped..], pool);
+                    buffer.copy(&piece[skipped..], pool);
                 }
             }
         }
