@@ -114,9 +114,10 @@ impl StreamState {
             self.clear(Mark::WAITING);
             if let Some(waker) = self.reader.take() {
                 waker.wake_by_ref();
-                // Waking may have run a stranger's code, but only the task that reads sets this.
-                let newer = self.reader.replace(Some(waker));
-                drop(newer);
+                // A stranger's waker may have polled the read at once: then what waits now is what that left.
+                let newer = self.reader.take();
+                let between = self.reader.replace(newer.or(Some(waker)));
+                drop(between);
             }
         }
     }

@@ -8,10 +8,12 @@ use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Wake, Waker};
 
 use common::{Bench, Manual, reset, sim_loop};
-use millrun_protocol::inbox::{Exact, Peek, Separators, Until, UpTo};
+use millrun_protocol::inbox::{Exact, Line, Peek, Separators, Until, UpTo};
 use millrun_protocol::{
     Connected, ProtocolReplaced, ReadError, SharedError, StreamReaderProtocol, WriteError,
 };
@@ -461,4 +463,34 @@ fn a_write_that_pauses_is_known_before_the_protocol_is_told() {
     assert!(bench.write.poll_drain(&mut wait, &mut cx).is_pending());
     bench.transport.with(|p| p.resume_writing());
     assert!(matches!(bench.write.poll_drain(&mut wait, &mut cx), Poll::Ready(Ok(()))));
+}
+
+thread_local! {
+    /// The connection of the test below: a waker can't hold it.
+    static READS: RefCell<Option<Bench>> = const { RefCell::new(None) };
+}
+
+/// An executor that polls from inside the waking, each time with another waker.
+struct PollsAtOnce;
+
+impl Wake for PollsAtOnce {
+    fn wake(self: Arc<Self>) {
+        READS.with_borrow_mut(|bench| assert!(bench.as_mut().unwrap().line().is_none()));
+    }
+}
+
+#[test]
+fn a_read_that_is_polled_by_its_waking_waits_with_its_new_waker() {
+    let mut bench = Bench::new(100);
+    let at_once = Waker::from(Arc::new(PollsAtOnce));
+    let polled = bench.read.poll_read(&mut Line::default(), &mut Context::from_waker(&at_once));
+    assert!(polled.is_pending());
+    let (transport, wakes) = (bench.transport.clone(), bench.wakes.clone());
+    READS.set(Some(bench));
+    transport.arrive(b"a li");
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+    transport.arrive(b"ne\n");
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    let line = READS.take().unwrap().line();
+    assert_eq!(line.unwrap().unwrap(), b"a line\n");
 }
