@@ -129,9 +129,13 @@ impl BlockPool {
         }
     }
 
-    /// Remembers that bytes of this block are lent to user code: what it passes on need not be copied.
+    /// Remembers that bytes of this block are lent to user code: what it passes on need not be copied. Not of one that is
+    /// larger than a large block: it is not worth holding on to.
     #[inline]
     pub fn lend(&self, block: &Block) {
+        if block.len() > LARGE_BLOCK {
+            return;
+        }
         if let Some(before) = self.lent.replace(Some(block.another())) {
             self.give(before);
         }

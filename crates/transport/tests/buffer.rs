@@ -4,7 +4,7 @@
 use std::io::IoSlice;
 
 use bytes::Bytes;
-use millrun_loop::{BlockPool, BlockSize, LARGE_BLOCK, SMALL_BLOCK};
+use millrun_loop::{Block, BlockPool, BlockSize, LARGE_BLOCK, SMALL_BLOCK};
 use millrun_transport::buffer::WriteBuffer;
 use proptest::prelude::*;
 
@@ -196,4 +196,18 @@ fn a_small_write_between_large_ones_keeps_no_block() {
     let counts = pool.counts(BlockSize::Small);
     assert_eq!(counts.made + counts.reused - counts.given, 0, "{counts:?}");
     assert_eq!((buffer.len(), buffer.chunks().map(<[u8]>::len).sum()), (102_500, 102_500));
+}
+
+/// Anybody may lend a block to the pool, of any size.
+#[test]
+fn what_lies_in_a_larger_block_than_the_pools_is_copied() {
+    let pool = BlockPool::new();
+    let block = Block::of(3 * LARGE_BLOCK);
+    pool.lend(&block);
+    let mut buffer = WriteBuffer::new();
+    buffer.gather(&block[2 * LARGE_BLOCK..], &pool);
+    buffer.gather(b"more", &pool);
+    buffer.shrink(&pool);
+    assert_eq!(buffer.len(), LARGE_BLOCK + 4);
+    assert!(!block.is_shared());
 }

@@ -63,10 +63,10 @@ impl Chunk {
         self.0.is_none()
     }
 
-    /// Its bytes are about to be lent to a reader. (What is larger than a block is not worth holding on to.)
+    /// Its bytes are about to be lent to a reader.
     #[inline]
     pub fn lend(&self, blocks: &impl Blocks) {
-        if let Some(block) = self.0.as_ref().filter(|block| block.len() <= LARGE_BLOCK) {
+        if let Some(block) = &self.0 {
             blocks.lend(block);
         }
     }
