@@ -7,7 +7,7 @@
 //! | scenario | is driven by | is counted |
 //! |---|---|---|
 //! | echo-1 | one connection, one message of 1 KiB at a time | instructions, allocations, system calls |
-//! | echo-64 | 64 connections, each with one message in flight | system calls |
+//! | echo-64 | 64 connections, each with one message in flight | instructions, allocations, system calls |
 //! | lines | one connection, 16 lines of 100 B in a segment | instructions, allocations, system calls |
 //! | blocks | one connection, one message of 63 KiB at a time: it comes whole, 64 KiB are two packets of the loopback | instructions, allocations, system calls, copies |
 //! | upload, download | one connection | copies |
@@ -114,6 +114,7 @@ fn jobs(quick: bool) -> Vec<Job> {
     if quick {
         return jobs;
     }
+    jobs.push(messages("echo-64", Tool::Callgrind, 64, 1024, 20, 120));
     jobs.push(messages("echo-64", Tool::Strace, 64, 1024, 10, 60));
     for tool in [Tool::Callgrind, Tool::Strace] {
         let drives = [Drive::Lines { batches: 20 }, Drive::Lines { batches: 120 }];
