@@ -35,7 +35,6 @@ const CRATES: &[Crate] = &[
             ("rustix", "recv, send and sendmsg without unsafe code of ours"),
             ("socket2", "making sockets, socket options"),
             ("dns-lookup", "getaddrinfo with service names"),
-            ("slab", "the table of registrations"),
         ],
     },
     Crate { name: SIM, below: &[SELECTOR], in_tests: &[], outside: &[] },
@@ -96,6 +95,7 @@ const CRATES: &[Crate] = &[
         outside: &[
             ("rustix", "the hand-written server to compare with, and the limit of descriptors"),
             ("stats_alloc", "counting allocations"),
+            ("bytes", "blocks that are written without a copy"),
         ],
     },
     Crate {
@@ -113,6 +113,7 @@ const CRATES: &[Crate] = &[
             ("serde", "the report's file"),
             ("serde_json", "the report's file, and what runner and load say to each other"),
             ("criterion", "the micro benches"),
+            ("memchr", "lines, as the hand-written server looks for them"),
             ("tokio", "a peer"),
             ("smol", "a peer"),
             ("calloop", "a peer"),
