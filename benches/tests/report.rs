@@ -308,3 +308,19 @@ fn the_terminal_has_every_row_and_a_sum() {
     assert!(text.lines().last().unwrap().starts_with("targets: "), "{text}");
     keep("targets.txt", &text);
 }
+
+/// What a server has once is no connection's: only what more of them add is.
+#[test]
+fn idle_memory_is_what_more_connections_add() {
+    let mut report = synthetic::full();
+    for (scenario, once) in [("idle", 500_000), ("idle-1000", 500_000)] {
+        let result = report.scenarios.iter_mut().find(|found| found.name == scenario).unwrap();
+        for server in &mut result.servers {
+            let used = once + 100 * server.connections as u64;
+            server.memory = Some(Memory { before: 0, fresh: 0, used });
+        }
+    }
+    let find = |row: &targets::Row| row.group.contains("idle") && row.case == "Protocol";
+    let row = targets::rows(&report).into_iter().find(find).unwrap();
+    assert_eq!(row.value.unwrap().median, 100.0);
+}
