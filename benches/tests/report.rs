@@ -324,3 +324,17 @@ fn idle_memory_is_what_more_connections_add() {
     let row = targets::rows(&report).into_iter().find(find).unwrap();
     assert_eq!(row.value.unwrap().median, 100.0);
 }
+
+#[test]
+fn a_row_against_a_peers_idiom_tells_what_its_best_program_does() {
+    let note = |case: &str, group: &str, report: &Report| {
+        let rows = targets::rows(report);
+        rows.into_iter().find(|row| row.case == case && row.group.contains(group)).unwrap().note
+    };
+    let report = synthetic::full();
+    let blocks = note("64 KiB x 16", "against tokio", &report);
+    assert!(blocks.starts_with("against tokio-best 1.0"), "{blocks}");
+    let timers = note("arm and cancel 1M", "timers", &report);
+    assert!(timers.starts_with("against tokio best 0.50 ("), "{timers}");
+    assert_eq!(note("64 KiB x 16", "against tokio", &synthetic::small()), "");
+}

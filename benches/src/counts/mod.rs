@@ -4,6 +4,9 @@
 //! A server runs under the tool with few units and with many, driven from this process; only the difference counts, for each unit, so
 //! that what happens once (start-up, the first blocks, accepting) cancels out. The end of the server is the same in both.
 //!
+//! One count does know time: with many connections, how many of them a wait reports. Under strace a server is slow, so more are
+//! ready when it looks, and its waits for each message are fewer than untraced; for all servers alike.
+//!
 //! | scenario | is driven by | is counted |
 //! |---|---|---|
 //! | echo-1 | one connection, one message of 1 KiB at a time | instructions, allocations, system calls |

@@ -2,7 +2,7 @@
 
 use super::super::figures::{exact, load_saturated, load_share, memory_of};
 use super::super::stats::{Estimate, paired, paired_tails};
-use super::super::{Report, ServerResult, Window};
+use super::super::{Report, ServerResult, Window, words};
 use super::table::Measure;
 use crate::peer::LIMIT;
 
@@ -25,7 +25,8 @@ impl Measure {
                 }),
                 limit: None,
                 how: format!("{scenario}, paired by round"),
-                note: String::new(),
+                note: against_best(report, [scenario, peer, other], Window::cpu_per_unit)
+                    .unwrap_or_default(),
             },
             Self::Rate { scenario, peer, other } => found_rate(report, scenario, peer, other),
             Self::Count { scenario, peer, what } => {
@@ -39,7 +40,7 @@ impl Measure {
                     value: get(peer).ok_or_else(missing),
                     limit: get(LIMIT),
                     how: counted(what, scenario),
-                    note: String::new(),
+                    note: slowed(what, scenario).to_owned(),
                 }
             }
             Self::Idle { peer } => found_idle(report, peer),
@@ -89,13 +90,15 @@ fn found_idle(report: &Report, peer: &str) -> Found {
 
 fn found_rate(report: &Report, scenario: &str, peer: &str, other: &str) -> Found {
     let pair = pair(report, scenario, peer, other);
-    let note = match &pair {
-        Ok((one, _)) if load_saturated(one) => format!(
+    let saturated = match &pair {
+        Ok((one, _)) if load_saturated(one) => Some(format!(
             "the load used {:.0} % of its core: the server could do more",
             load_share(one).unwrap_or(0.0) * 100.0
-        ),
-        _ => String::new(),
+        )),
+        _ => None,
     };
+    let best = against_best(report, [scenario, peer, other], Window::throughput);
+    let note = saturated.into_iter().chain(best).collect::<Vec<_>>().join("; ");
     Found {
         value: pair
             .and_then(|(one, two)| paired(one, two, Window::throughput).ok_or_else(no_round)),
@@ -113,7 +116,35 @@ fn found_micro(report: &Report, group: &str, other: &str) -> Found {
         (_, None) => Err(format!("criterion has no {group} of {other}")),
     };
     let how = format!("criterion: {group}");
-    Found { value, limit: None, how, note: String::new() }
+    let best = format!("{other} best");
+    let note = report.micro(group, "millrun").zip(report.micro(group, &best));
+    let note = note.and_then(|(ours, theirs)| against(&best, ours.over(&theirs)));
+    Found { value, limit: None, how, note: note.unwrap_or_default() }
+}
+
+/// The same against the best program of a peer whose idiomatic one the target names, where there is one: what of the figure is
+/// the peer, and what is how it is mostly used.
+fn against_best(
+    report: &Report,
+    [scenario, peer, other]: [&str; 3],
+    figure: fn(&Window) -> f64,
+) -> Option<String> {
+    let best = format!("{other}-best");
+    let (one, two) = (report.server(scenario, peer)?, report.server(scenario, &best)?);
+    against(&best, paired(one, two, figure)?)
+}
+
+fn against(name: &str, ratio: Estimate) -> Option<String> {
+    let finite = [ratio.median, ratio.low, ratio.high].iter().all(|part| part.is_finite());
+    finite.then(|| format!("against {name} {}", words::ratio(&ratio)))
+}
+
+/// A count that is not quite free of time: how many events a wait brings.
+fn slowed(what: &str, scenario: &str) -> &'static str {
+    match (what, scenario) {
+        ("syscalls", "echo-64") => "slowed by strace, a wait brings more than it does untraced",
+        _ => "",
+    }
 }
 
 /// By round where both have rounds; else the quotient of all their messages' percentiles.
