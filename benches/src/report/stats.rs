@@ -150,7 +150,7 @@ pub fn estimate(server: &ServerResult, figure: fn(&Window) -> f64) -> Option<Est
     Estimate::of(&values)
 }
 
-/// A figure of one server relative to another's, from windows that are neighbours in time.
+/// A figure of one server relative to another's, from windows of the same round.
 #[must_use]
 pub fn paired(
     server: &ServerResult,
