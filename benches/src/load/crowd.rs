@@ -263,7 +263,8 @@ impl Crowd {
         self.size
     }
 
-    fn expect_silence(&mut self) -> Outcome {
+    /// Nothing comes that was not asked for.
+    pub(super) fn expect_silence(&mut self) -> Outcome {
         self.links
             .iter_mut()
             .try_for_each(|link| link.expect_silence(&self.block, &mut self.buffer))

@@ -75,6 +75,8 @@ impl Drive for Echoes {
             Some(schedule) => self.crowd.open(schedule, &mut latencies)?,
         };
         let window = self.watched.end(&meter, units, units * self.crowd.size() as u64)?;
+        // Once more now that the server sleeps: what it sent beyond the last reply is there.
+        self.crowd.expect_silence()?;
         Ok(Measured { window, latency: Some(latencies.report(rate.unwrap_or(0))) })
     }
 }

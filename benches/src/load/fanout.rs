@@ -44,6 +44,8 @@ impl Drive for Fanout {
         let messages = self.crowd.fanned(nanos, &mut latencies)?;
         let units = messages * self.connections() as u64;
         let window = self.watched.end(&meter, units, messages * self.size)?;
+        // Once more now that the server sleeps: what it sent beyond the last delivery is there.
+        self.crowd.expect_silence()?;
         Ok(Measured { window, latency: Some(latencies.report(0)) })
     }
 }
