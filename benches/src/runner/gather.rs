@@ -10,7 +10,7 @@ use crate::counts::{self, Subject};
 use crate::report::{Count, Micro, Skipped, criterion};
 
 /// What makes the small benches.
-const MICRO: &str = "cargo bench -p millrun-benches";
+const MICRO: &str = "cargo bench -p millrun-benches --features tokio,smol,calloop";
 
 /// Counts of those peers that are always counted, as far as they were asked for and are there.
 pub fn counts(
