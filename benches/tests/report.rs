@@ -323,6 +323,8 @@ fn idle_memory_is_what_more_connections_add() {
     let find = |row: &targets::Row| row.group.contains("idle") && row.case == "Protocol";
     let row = targets::rows(&report).into_iter().find(find).unwrap();
     assert_eq!(row.value.unwrap().median, 100.0);
+    // What the tables have for it is told beside it.
+    assert!(row.note.starts_with("150 B with"), "{}", row.note);
 }
 
 #[test]

@@ -76,6 +76,7 @@ fn found_idle(report: &Report, peer: &str) -> Found {
         _ => alone("idle", peer).or_else(|| alone("idle-1000", peer)),
     };
     let both = report.server("idle-1000", peer).is_some() && report.server("idle", peer).is_some();
+    let shared = alone("idle", peer).filter(|shared| both && shared.is_finite());
     Found {
         value: each(peer).map(exact).ok_or_else(|| missing(report, "idle", peer)),
         limit: each(LIMIT).map(exact),
@@ -84,7 +85,9 @@ fn found_idle(report: &Report, peer: &str) -> Found {
         } else {
             "resident set after one echo on each".to_owned()
         },
-        note: String::new(),
+        note: shared.map_or_else(String::new, |shared| {
+            format!("{shared:.0} B with a share of what it has once, as in the tables")
+        }),
     }
 }
 
