@@ -8,7 +8,7 @@
 //! mod best { millrun_benches::check_server!(Program::new(env!("CARGO_BIN_EXE_server-tokio")).before(&["best"])); }
 //! ```
 //!
-//! No check depends on time: all waits end when what is awaited comes, and [`PATIENCE`] is far more than it takes.
+//! No check depends on time: all waits end when what is awaited comes, and `PATIENCE` is far more than it takes.
 
 mod client;
 mod echo;
