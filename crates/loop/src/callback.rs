@@ -7,8 +7,9 @@ use std::rc::Rc;
 
 use millrun_selector::Time;
 
-use crate::LoopHandle;
+use crate::state::Core;
 use crate::timers::TimerId;
+use crate::{LoopHandle, catch};
 
 /// A callback that was queued: it can be cancelled until it runs.
 ///
@@ -31,6 +32,10 @@ pub struct TimerHandle {
 pub(crate) trait Scheduled {
     /// Calls it, unless it is cancelled (or is being called, or can be called only once and was).
     fn run(&self);
+    /// As [`run`](Self::run), for the queue, which gives its share; a panic is reported to `core`.
+    ///
+    /// All in one, since here the callback's type is known: to drop the share is no call through a table.
+    fn run_queued(self: Rc<Self>, core: &Core);
     /// Drops the callback and what it captured, now (L-008).
     fn cancel(&self);
     fn is_cancelled(&self) -> bool;
@@ -103,13 +108,25 @@ fn describe<'a, 'b>(
 pub(crate) struct Once<F> {
     callback: Cell<Option<F>>,
     cancelled: Cell<bool>,
-    location: &'static Location<'static>,
+    location: Cell<&'static Location<'static>>,
 }
 
+/// A place to begin with, for [`Once::new`].
+const UNSET: &Location<'static> = Location::caller();
+
 impl<F: FnOnce() + 'static> Once<F> {
+    /// It is made of constants, and filled where it stays: what is given to `Rc::new` is built elsewhere and moved, and words
+    /// that were just written are read again by pairs of them, a stall of a sixth of `call_soon` and its run.
+    #[inline(always)]
     pub(crate) fn new(callback: F, location: &'static Location<'static>) -> Rc<Once<F>> {
-        let callback = Cell::new(Some(callback));
-        Rc::new(Once { callback, cancelled: Cell::new(false), location })
+        let once = Rc::new(Once {
+            callback: Cell::new(None),
+            cancelled: Cell::new(false),
+            location: Cell::new(UNSET),
+        });
+        once.callback.set(Some(callback));
+        once.location.set(location);
+        once
     }
 }
 
@@ -117,6 +134,19 @@ impl<F: FnOnce() + 'static> Scheduled for Once<F> {
     fn run(&self) {
         if let Some(callback) = self.callback.take() {
             callback();
+        }
+    }
+
+    /// Its memory goes back before the call, which may queue something that takes it.
+    fn run_queued(self: Rc<Self>, core: &Core) {
+        let location = self.location.get();
+        let callback = match Rc::try_unwrap(self) {
+            Ok(once) => once.callback.into_inner(),
+            Err(shared) => shared.callback.take(),
+        };
+        let Some(callback) = callback else { return };
+        if let Err(panic) = catch(callback) {
+            core.callback_panicked(std::any::type_name::<F>(), location, panic);
         }
     }
 
@@ -134,7 +164,7 @@ impl<F: FnOnce() + 'static> Scheduled for Once<F> {
     }
 
     fn location(&self) -> &'static Location<'static> {
-        self.location
+        self.location.get()
     }
 }
 
@@ -167,6 +197,12 @@ impl<F: FnMut() + 'static> Scheduled for Repeating<F> {
         let mut taken = PutBack(self, self.callback.take());
         if let Some(callback) = &mut taken.1 {
             callback();
+        }
+    }
+
+    fn run_queued(self: Rc<Self>, core: &Core) {
+        if let Err(panic) = catch(|| self.run()) {
+            core.callback_panicked(self.name(), self.location, panic);
         }
     }
 

@@ -5,7 +5,6 @@ use std::panic::Location;
 
 use millrun_selector::Event;
 
-use crate::callback::Scheduled;
 use crate::debug::warn_slow;
 use crate::metrics::add;
 use crate::ready::{Entry, ROOM_KEPT};
@@ -109,11 +108,7 @@ impl Core {
     #[inline(always)]
     fn run_entry(&self, entry: Entry, poll_root: PollRoot<'_>) {
         match entry {
-            Entry::Handle(callback) => {
-                if let Err(panic) = catch(|| callback.run()) {
-                    self.callback_panicked(&*callback, panic);
-                }
-            }
+            Entry::Handle(callback) => callback.run_queued(self),
             Entry::Io(key, readiness) => {
                 add(&self.counts.queued_events, 1);
                 self.run_event(key, readiness);
@@ -131,11 +126,16 @@ impl Core {
     }
 
     #[cold]
-    fn callback_panicked(&self, callback: &dyn Scheduled, panic: Panic) {
+    pub(crate) fn callback_panicked(
+        &self,
+        name: &'static str,
+        location: &'static Location<'static>,
+        panic: Panic,
+    ) {
         self.report(
-            ErrorContext::new(format!("exception in callback {}", callback.name()))
+            ErrorContext::new(format!("exception in callback {name}"))
                 .panic(panic)
-                .detail("handle", format_args!("queued at {}", callback.location())),
+                .detail("handle", format_args!("queued at {location}")),
         );
     }
 
