@@ -23,6 +23,7 @@ const LOOP: &str = "millrun-loop";
 const TRANSPORT: &str = "millrun-transport";
 const PROTOCOL: &str = "millrun-protocol";
 const STREAMS: &str = "millrun-streams";
+const TESTBED: &str = "millrun-testbed";
 const FACADE: &str = "millrun";
 
 const CRATES: &[Crate] = &[
@@ -70,6 +71,12 @@ const CRATES: &[Crate] = &[
             ("bytes", "owned reads and writes"),
             ("pin-project-lite", "projections of pinned futures without unsafe code of ours"),
         ],
+    },
+    Crate {
+        name: TESTBED,
+        below: &[SELECTOR, SIM, LOOP],
+        in_tests: &[TRANSPORT, PROTOCOL, STREAMS],
+        outside: &[],
     },
     Crate {
         name: FACADE,

@@ -16,7 +16,7 @@ use crate::callback::{Repeating, Scheduled};
 use crate::fds::Side;
 use crate::ready::Entry;
 use crate::state::{Core, Flags, Phase};
-use crate::task::JoinHandle;
+use crate::task::{JoinHandle, TaskInfo};
 use crate::{
     BlockPool, ErrorContext, Handle, Job, JobError, LoopClosed, Metrics, NoRunningLoop, Remote,
     TimerHandle, UnitEnd, Watch, here,
@@ -365,6 +365,12 @@ impl LoopHandle {
     /// (the default) never does.
     pub fn set_spin(&self, duration: Duration) {
         self.0.set_spin(duration);
+    }
+
+    /// The tasks that live now: for a report of who still waits. The one that runs is not among them.
+    #[doc(alias = "all_tasks")]
+    pub fn tasks(&self) -> Vec<TaskInfo> {
+        self.0.tasks.borrow().infos()
     }
 
     /// What the loop did so far.

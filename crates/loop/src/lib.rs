@@ -101,7 +101,7 @@ pub use remote::Remote;
 #[cfg(feature = "os")]
 pub use signal::{InvalidSignal, Signal, SignalTaken};
 pub use task::{
-    Elapsed, Interval, JoinError, JoinHandle, Sleep, Timeout, YieldNow, interval, sleep,
+    Elapsed, Interval, JoinError, JoinHandle, Sleep, TaskInfo, Timeout, YieldNow, interval, sleep,
     sleep_until, spawn, timeout, timeout_at, yield_now,
 };
 pub use unit::UnitEnd;

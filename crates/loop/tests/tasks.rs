@@ -295,3 +295,23 @@ fn a_task_can_await_many_tasks() {
     assert_eq!(sum.unwrap(), 4950);
     assert_eq!(event_loop.handle().now().as_nanos(), 100_000_000);
 }
+
+/// A driver's report of who still waits.
+#[test]
+fn the_tasks_that_live_are_listed_with_where_they_were_spawned() {
+    let mut event_loop = Script::new().build();
+    let handle = event_loop.handle();
+    let line = line!() + 1;
+    let task = handle.spawn(pending::<()>());
+    let done = handle.spawn(async {});
+    run_ready(&mut event_loop);
+    let tasks = handle.tasks();
+    assert_eq!(tasks.iter().map(|task| task.is_finished).collect::<Vec<_>>(), [false, true]);
+    assert!(tasks[0].name.contains("Pending"), "{tasks:?}");
+    assert_eq!(tasks[0].spawned_at.line(), line);
+    assert!(tasks[0].spawned_at.file().ends_with("tasks.rs"));
+    task.abort();
+    run_ready(&mut event_loop);
+    drop((task, done));
+    assert_eq!(handle.tasks(), []);
+}

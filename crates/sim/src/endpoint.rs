@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use millrun_selector::{Address, Readiness, ReadyCell, Time};
 
+use crate::machine::MachineId;
 use crate::{Counters, Failure, Fault};
 
 /// The number of a socket: counts up, never used twice.
@@ -56,11 +57,15 @@ pub(crate) enum Segment {
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) cell: Rc<ReadyCell>,
+    /// Where it is.
+    pub(crate) machine: MachineId,
     pub(crate) kind: Kind,
     pub(crate) owner: Owner,
     pub(crate) state: State,
     pub(crate) local: Address,
     pub(crate) remote: Address,
+    /// Where the other end is.
+    pub(crate) remote_machine: MachineId,
     /// The other end, once known. It may be gone.
     pub(crate) peer: Option<Id>,
     /// The port was taken for this end alone, and is given back with it.
@@ -98,14 +103,22 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(kind: Kind, owner: Owner, state: State, buffers: Buffers) -> Endpoint {
+    pub(crate) fn new(
+        machine: MachineId,
+        kind: Kind,
+        owner: Owner,
+        state: State,
+        buffers: Buffers,
+    ) -> Endpoint {
         Endpoint {
             cell: Rc::new(ReadyCell::new()),
+            machine,
             kind,
             owner,
             state,
             local: Address::UnixUnnamed,
             remote: Address::UnixUnnamed,
+            remote_machine: machine,
             peer: None,
             owns_port: false,
             received: VecDeque::new(),

@@ -18,9 +18,10 @@ use crate::clock::SimClock;
 use crate::endpoint::{Buffers, Endpoint, Id, Kind, Owner, State};
 use crate::link::{Packet, Rule};
 use crate::listener::Listening;
+use crate::machine::{MachineId, Machines};
 use crate::record::Log;
+use crate::registry::Registry;
 use crate::resolver::SimResolver;
-use crate::selector::Registry;
 use crate::wire::{Flight, Outgoing};
 use crate::{Call, Counters, Failure, Fault, Faults, Injected, Rng};
 
@@ -54,12 +55,10 @@ pub(crate) struct Tables {
     pub(crate) wire: BinaryHeap<Reverse<Flight>>,
     pub(crate) launched: u64,
     pub(crate) outbox: VecDeque<Outgoing>,
-    /// How many sockets hold each port.
-    pub(crate) ports: BTreeMap<u16, usize>,
-    pub(crate) next_port: u16,
+    pub(crate) machines: Machines,
     pub(crate) buffers: Buffers,
-    pub(crate) fd_limit: usize,
-    pub(crate) fail_next: Vec<(Call, Failure)>,
+    /// Orders of tests: on one machine, or on any.
+    pub(crate) fail_next: Vec<(Option<MachineId>, Call, Failure)>,
     pub(crate) injected: Vec<Injected>,
     pub(crate) counters: Counters,
     /// The calls of each scripted socket; kept when it is closed.
@@ -88,10 +87,8 @@ impl Kernel {
                 wire: BinaryHeap::new(),
                 launched: 0,
                 outbox: VecDeque::new(),
-                ports: BTreeMap::new(),
-                next_port: FIRST_EPHEMERAL,
+                machines: Machines::new(),
                 buffers: Buffers::DEFAULT,
-                fd_limit: usize::MAX,
                 fail_next: Vec::new(),
                 injected: Vec::new(),
                 counters: Counters::default(),
@@ -99,6 +96,11 @@ impl Kernel {
                 next_id: 1,
             }),
         }
+    }
+
+    /// How often it misbehaves on this machine.
+    pub(crate) fn faults_on(&self, machine: MachineId) -> Faults {
+        self.tables.borrow().machines.get(machine).faults.unwrap_or(self.faults.get())
     }
 
     /// Draws from the run's one source of chance. `draw` may be foreign: no borrow is held.
@@ -156,10 +158,16 @@ impl Kernel {
     }
 
     /// A fault that the test asked for, for a call that has no socket of its own yet.
-    pub(crate) fn ordered_failure(&self, call: Call, socket: Option<Id>) -> Option<Failure> {
+    pub(crate) fn ordered_failure(
+        &self,
+        machine: MachineId,
+        call: Call,
+        socket: Option<Id>,
+    ) -> Option<Failure> {
         let mut tables = self.tables.borrow_mut();
-        let place = tables.fail_next.iter().position(|(c, _)| *c == call)?;
-        let (_, failure) = tables.fail_next.remove(place);
+        let meant = |on: Option<MachineId>| on.is_none_or(|on| on == machine);
+        let place = tables.fail_next.iter().position(|(on, c, _)| *c == call && meant(*on))?;
+        let (_, _, failure) = tables.fail_next.remove(place);
         tables.injected.push(Injected {
             at: self.clock.now(),
             call,
@@ -203,11 +211,12 @@ impl Tables {
         owners: [Owner; 2],
         addresses: [Address; 2],
     ) -> (Id, Id) {
-        let [here, there] = addresses;
-        let mut a = Endpoint::new(kind, owners[0], State::Connected, self.buffers);
-        (a.local, a.remote) = (here.clone(), there.clone());
-        let mut b = Endpoint::new(kind, owners[1], State::Connected, self.buffers);
-        (b.local, b.remote) = (there, here);
+        let [near, far] = addresses;
+        let here = MachineId::WORLD;
+        let mut a = Endpoint::new(here, kind, owners[0], State::Connected, self.buffers);
+        (a.local, a.remote) = (near.clone(), far.clone());
+        let mut b = Endpoint::new(here, kind, owners[1], State::Connected, self.buffers);
+        (b.local, b.remote) = (far, near);
         for end in [&mut a, &mut b] {
             end.no_delay = kind == Kind::Tcp;
         }
@@ -221,18 +230,26 @@ impl Tables {
         (a, b)
     }
 
-    /// How many descriptors the program holds.
-    pub(crate) fn descriptors(&self) -> usize {
-        let held = |e: &&Endpoint| e.owner == Owner::Descriptor;
-        self.endpoints.values().filter(held).count() + self.listeners.len()
+    /// How many descriptors the programs hold, on one machine or on all.
+    pub(crate) fn descriptors(&self, on: Option<MachineId>) -> usize {
+        let counts = |machine| on.is_none_or(|on| on == machine);
+        let held = |e: &&Endpoint| e.owner == Owner::Descriptor && counts(e.machine);
+        self.endpoints.values().filter(held).count()
+            + self.listeners.values().filter(|l| counts(l.machine)).count()
     }
 
     /// # Errors
-    /// EMFILE when the budget is used up.
-    pub(crate) fn check_descriptors(&self) -> io::Result<()> {
+    /// EMFILE when the machine's budget is used up.
+    pub(crate) fn check_descriptors(&self, machine: MachineId) -> io::Result<()> {
+        let limit = self.machines.get(machine).fd_limit;
         // Counting takes time: only who set a limit pays for it.
-        let full = self.fd_limit != usize::MAX && self.descriptors() >= self.fd_limit;
+        let full = limit != usize::MAX && self.descriptors(Some(machine)) >= limit;
         if full { Err(Failure::EMFILE.into()) } else { Ok(()) }
+    }
+
+    /// How large the buffers of a new socket are.
+    pub(crate) fn buffers_on(&self, machine: MachineId) -> Buffers {
+        self.machines.get(machine).buffers.unwrap_or(self.buffers)
     }
 
     /// What epoll would report of a socket; nothing of one that is gone.
@@ -258,40 +275,9 @@ impl Tables {
         self.by_cell.remove(&address_of(cell));
         self.watches.remove(&id);
     }
-
-    /// A port that nobody has.
-    ///
-    /// # Errors
-    /// EADDRNOTAVAIL when all are taken.
-    pub(crate) fn free_port(&mut self) -> io::Result<u16> {
-        for _ in FIRST_EPHEMERAL..=u16::MAX {
-            let port = self.next_port;
-            self.next_port = port.checked_add(1).unwrap_or(FIRST_EPHEMERAL);
-            if !self.ports.contains_key(&port) {
-                return Ok(port);
-            }
-        }
-        Err(Failure::EADDRNOTAVAIL.into())
-    }
-
-    pub(crate) fn hold_port(&mut self, port: u16) {
-        *self.ports.entry(port).or_default() += 1;
-    }
-
-    pub(crate) fn release_port(&mut self, port: u16) {
-        if let Some(holders) = self.ports.get_mut(&port) {
-            *holders -= 1;
-            if *holders == 0 {
-                self.ports.remove(&port);
-            }
-        }
-    }
 }
 
 /// The identity of a cell.
 pub(crate) fn address_of(cell: &Rc<ReadyCell>) -> usize {
     Rc::as_ptr(cell).addr()
 }
-
-/// The first port that the kernel hands out by itself: IANA's dynamic range.
-const FIRST_EPHEMERAL: u16 = 49_152;

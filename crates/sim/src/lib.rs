@@ -95,20 +95,23 @@
 //!
 //! As Linux, where a program can tell; each file begins with its rules. Readiness is told by edges into the
 //! [`ReadyCell`](millrun_selector::ReadyCell) of a socket, which clears it on `WouldBlock` and short transfers as a real
-//! one does. Buffers are bounded: 64 KiB each way unless [`Sim::set_buffers`] says otherwise. `select` looks
-//! through all registrations, so its cost grows with their number: fine for thousands.
+//! one does. Buffers are bounded: 64 KiB each way unless [`Sim::set_buffers`] says otherwise. What `select`
+//! costs grows with what is ready, not with what is registered.
 #![forbid(unsafe_code)]
 
 mod clock;
 mod endpoint;
 mod failure;
 mod faults;
+mod host;
 mod kernel;
 mod link;
 mod listener;
+mod machine;
 mod network;
 mod peer;
 mod record;
+mod registry;
 mod resolver;
 mod rng;
 mod selector;
@@ -118,6 +121,7 @@ mod wire;
 
 pub use failure::Failure;
 pub use faults::Faults;
+pub use host::SimHost;
 pub use link::{Delay, Jitter, OnPort, Packet, PacketKind, Rule};
 pub use peer::SimPeer;
 pub use record::{Call, Counters, Fault, Injected, Syscall};

@@ -9,6 +9,7 @@ use millrun_selector::{Address, Listener, Readiness, ReadyCell, Socket, Source};
 
 use crate::endpoint::{Id, Kind, Owner};
 use crate::kernel::{Kernel, Tables};
+use crate::machine::MachineId;
 use crate::stream::SimSocket;
 use crate::wire::Payload;
 use crate::{Call, Failure, Fault, Injected};
@@ -16,6 +17,7 @@ use crate::{Call, Failure, Fault, Injected};
 /// A listening socket inside the kernel.
 #[derive(Debug)]
 pub(crate) struct Listening {
+    pub(crate) machine: MachineId,
     pub(crate) address: Address,
     pub(crate) backlog: usize,
     pub(crate) queue: VecDeque<Id>,
@@ -56,19 +58,20 @@ impl Listening {
 }
 
 impl Tables {
-    /// Who listens at an address: the exact one before a wildcard; of several with SO_REUSEPORT the
+    /// Who listens at an address of a machine: the exact one before a wildcard; of several with SO_REUSEPORT the
     /// one with the shortest queue, then the eldest.
-    pub(crate) fn listener_at(&self, to: &Address) -> Option<Id> {
+    pub(crate) fn listener_at(&self, machine: MachineId, to: &Address) -> Option<Id> {
         self.listeners
             .iter()
-            .filter(|(_, l)| l.serves(to))
+            .filter(|(_, l)| l.machine == machine && l.serves(to))
             .min_by_key(|(id, l)| (l.address != *to, l.queue.len(), **id))
             .map(|(id, _)| *id)
     }
 
     /// A listener at this address is in the way of another.
-    pub(crate) fn is_taken(&self, address: &Address, reuse_port: bool) -> bool {
-        self.listeners.values().any(|l| l.collides(address) && !(reuse_port && l.reuse_port))
+    pub(crate) fn is_taken(&self, machine: MachineId, address: &Address, reuse_port: bool) -> bool {
+        let mut here = self.listeners.values().filter(|l| l.machine == machine);
+        here.any(|l| l.collides(address) && !(reuse_port && l.reuse_port))
     }
 }
 
@@ -76,27 +79,35 @@ impl Tables {
 #[derive(Debug)]
 pub(crate) struct SimListener {
     kernel: Rc<Kernel>,
+    machine: MachineId,
     id: Id,
     cell: Rc<ReadyCell>,
 }
 
 impl SimListener {
-    pub(crate) fn new(kernel: &Rc<Kernel>, id: Id, cell: &Rc<ReadyCell>) -> SimListener {
-        SimListener { kernel: Rc::clone(kernel), id, cell: Rc::clone(cell) }
+    pub(crate) fn new(
+        kernel: &Rc<Kernel>,
+        machine: MachineId,
+        id: Id,
+        cell: &Rc<ReadyCell>,
+    ) -> SimListener {
+        SimListener { kernel: Rc::clone(kernel), machine, id, cell: Rc::clone(cell) }
     }
 
     /// The order of the checks is Linux's: a descriptor is needed before the queue is looked at.
     fn accept(&self) -> io::Result<(Id, Rc<ReadyCell>, Kind, Address)> {
-        if let Some(failure) = self.kernel.ordered_failure(Call::Accept, Some(self.id)) {
+        if let Some(failure) =
+            self.kernel.ordered_failure(self.machine, Call::Accept, Some(self.id))
+        {
             return Err(failure.into());
         }
+        let would_block = self.kernel.faults_on(self.machine).would_block;
         let mut tables = self.kernel.tables.borrow_mut();
-        tables.check_descriptors()?;
+        tables.check_descriptors(self.machine)?;
         let waits = tables.listeners.get(&self.id).is_some_and(|l| !l.queue.is_empty());
         if !waits {
             return Err(Failure::EAGAIN.into());
         }
-        let would_block = self.kernel.faults.get().would_block;
         if self.kernel.dice(|rng| rng.chance(would_block)) {
             // The kernel owes an edge for what it denied.
             tables.edge(self.id);
@@ -141,7 +152,7 @@ impl Listener for SimListener {
             self.cell.clear_readable();
         }
         let (id, cell, kind, remote) = accepted?;
-        Ok((Box::new(SimSocket::new(&self.kernel, id, &cell, kind)), remote))
+        Ok((Box::new(SimSocket::new(&self.kernel, self.machine, id, &cell, kind)), remote))
     }
 
     fn local_addr(&self) -> io::Result<Address> {
@@ -159,7 +170,7 @@ impl Drop for SimListener {
             tables.forget(self.id, &self.cell);
             if let Some(listening) = tables.listeners.remove(&self.id) {
                 if let Some(port) = listening.address.port() {
-                    tables.release_port(port);
+                    tables.machines.get_mut(self.machine).release_port(port);
                 }
                 for id in listening.queue {
                     tables.send(id, Payload::Reset(Failure::ECONNRESET));

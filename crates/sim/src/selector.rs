@@ -3,100 +3,18 @@
 //! As under epoll an edge only marks a socket; what it is ready for is asked when `select` looks at the
 //! marked ones, and set in their cells. Between two edges the cells are what is believed.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use millrun_selector::{Clock, Event, Interest, Key, ReadyCell, Selector, Source, Time, Wake};
+use millrun_selector::{Clock, Event, Interest, Key, Selector, Source, Time, Wake};
 
-use crate::endpoint::Id;
-use crate::kernel::{Kernel, Tables, address_of};
-use crate::{Call, Failure};
-
-/// The registrations of one selector.
-#[derive(Debug, Default)]
-pub(crate) struct Registry {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
-    /// The places where an edge came.
-    marked: VecDeque<u32>,
-}
-
-#[derive(Debug, Default)]
-struct Slot {
-    generation: u32,
-    tenant: Option<Registration>,
-}
-
-#[derive(Debug)]
-struct Registration {
-    cell: Rc<ReadyCell>,
-    /// `None`: a source of the test's own, which sets its cell itself.
-    socket: Option<Id>,
-    interest: Interest,
-    marked: bool,
-}
-
-impl Registry {
-    /// A socket at this place has changed.
-    pub(crate) fn edge(&mut self, index: u32) {
-        let tenant = self.slots.get_mut(index as usize).and_then(|slot| slot.tenant.as_mut());
-        if let Some(tenant) = tenant.filter(|t| !t.marked) {
-            tenant.marked = true;
-            self.marked.push_back(index);
-        }
-    }
-
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
-
-    fn add(&mut self, registration: Registration) -> Key {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
-            // 2^32 registrations need more memory than there is.
-            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
-        });
-        let slot = &mut self.slots[index as usize];
-        slot.tenant = Some(registration);
-        Key { index, generation: slot.generation }
-    }
-
-    fn tenant(&mut self, key: Key) -> io::Result<&mut Registration> {
-        self.slots
-            .get_mut(key.index as usize)
-            .filter(|slot| slot.generation == key.generation)
-            .and_then(|slot| slot.tenant.as_mut())
-            .ok_or_else(|| unknown(key))
-    }
-
-    fn remove(&mut self, key: Key) -> io::Result<Registration> {
-        self.tenant(key)?;
-        let slot = &mut self.slots[key.index as usize];
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(key.index);
-        slot.tenant.take().ok_or_else(|| unknown(key))
-    }
-
-    fn holds(&self, cell: &Rc<ReadyCell>) -> bool {
-        self.tenants().any(|(_, tenant)| Rc::ptr_eq(&tenant.cell, cell))
-    }
-
-    fn tenants(&self) -> impl Iterator<Item = (Key, &Registration)> {
-        self.slots.iter().zip(0..).filter_map(|(slot, index)| {
-            let key = Key { index, generation: slot.generation };
-            slot.tenant.as_ref().map(|tenant| (key, tenant))
-        })
-    }
-}
-
-fn unknown(key: Key) -> io::Error {
-    io::Error::new(ErrorKind::NotFound, format!("{key:?} is not registered"))
-}
+use crate::Call;
+use crate::kernel::{Kernel, address_of};
+use crate::machine::MachineId;
+use crate::registry::{Registration, Registry};
 
 /// The selector of a simulation.
 pub(crate) struct SimSelector {
@@ -107,10 +25,11 @@ pub(crate) struct SimSelector {
 }
 
 impl SimSelector {
-    pub(crate) fn new(kernel: &Rc<Kernel>) -> SimSelector {
+    pub(crate) fn new(kernel: &Rc<Kernel>, machine: MachineId) -> SimSelector {
         let mut tables = kernel.tables.borrow_mut();
-        tables.registries.push(Some(Registry::default()));
+        tables.registries.push(Some(Registry::new(machine)));
         let number = u32::try_from(tables.registries.len() - 1).unwrap_or(u32::MAX);
+        tables.machines.get_mut(machine).selectors.push(number);
         drop(tables);
         SimSelector { kernel: Rc::clone(kernel), number, waker: Arc::new(SimWaker::default()) }
     }
@@ -122,16 +41,9 @@ impl SimSelector {
     /// Asks the marked sockets, then reports whoever is ready and wanted.
     fn collect(&self, out: &mut Vec<Event>) -> io::Result<()> {
         let mut tables = self.kernel.tables.borrow_mut();
-        while let Some((cell, socket)) = tables.registry(self.number, |r| Ok(r.next_marked()))? {
-            if let Some(socket) = socket {
-                cell.set(tables.poll(socket));
-            }
-        }
+        tables.look_at_marked(self.number);
         tables.registry(self.number, |registry| {
-            out.extend(registry.tenants().filter_map(|(key, tenant)| {
-                let readiness = tenant.cell.get().wanted(tenant.interest);
-                (!readiness.is_none()).then_some(Event { key, readiness })
-            }));
+            registry.report(|event| out.push(event));
             Ok(())
         })
     }
@@ -156,52 +68,9 @@ impl SimSelector {
 
     fn deadlock(&self) -> io::Error {
         let tables = self.kernel.tables.borrow();
-        let registry = tables.registries.get(self.number as usize).and_then(Option::as_ref);
-        let waiting = registry.into_iter().flat_map(Registry::tenants);
-        let waiting = waiting.map(|(key, tenant)| tables.describe(key, tenant)).collect();
+        let waiting = tables.waiting_at(self.number);
         let deadlock = Deadlock { at: self.kernel.clock.now(), seed: self.kernel.seed, waiting };
         io::Error::new(ErrorKind::Deadlock, deadlock)
-    }
-}
-
-impl Registry {
-    fn next_marked(&mut self) -> Option<(Rc<ReadyCell>, Option<Id>)> {
-        while let Some(index) = self.marked.pop_front() {
-            let slot = self.slots.get_mut(index as usize);
-            if let Some(tenant) = slot.and_then(|slot| slot.tenant.as_mut()).filter(|t| t.marked) {
-                tenant.marked = false;
-                return Some((Rc::clone(&tenant.cell), tenant.socket));
-            }
-        }
-        None
-    }
-}
-
-impl Tables {
-    fn registry<R>(
-        &mut self,
-        number: u32,
-        f: impl FnOnce(&mut Registry) -> io::Result<R>,
-    ) -> io::Result<R> {
-        let registry = self.registries.get_mut(number as usize).and_then(Option::as_mut);
-        // The entry lives as long as the selector.
-        f(registry.ok_or(Failure::EINVAL)?)
-    }
-
-    /// One line of a deadlock's report.
-    fn describe(&self, key: Key, tenant: &Registration) -> String {
-        let Key { index, generation } = key;
-        let wants = tenant.interest;
-        let place = format!("registration {index}.{generation}, interest {wants:?}:");
-        let Some(id) = tenant.socket else { return format!("{place} a source of its own") };
-        if let Some(end) = self.endpoints.get(&id) {
-            let (local, remote, state) = (&end.local, &end.remote, end.state);
-            return format!("{place} socket {id}, {local} to {remote}, {state:?}");
-        }
-        match self.listeners.get(&id) {
-            Some(l) => format!("{place} listener {id} at {}", l.address),
-            None => format!("{place} socket {id}, which was closed while registered"),
-        }
     }
 }
 
@@ -214,7 +83,8 @@ impl Selector for SimSelector {
             ));
         };
         let socket = self.kernel.tables.borrow().by_cell.get(&address_of(cell)).copied();
-        if let Some(failure) = self.kernel.ordered_failure(Call::Register, socket) {
+        let machine = self.registry(|registry| Ok(registry.machine))?;
+        if let Some(failure) = self.kernel.ordered_failure(machine, Call::Register, socket) {
             return Err(failure.into());
         }
         let mut tables = self.kernel.tables.borrow_mut();
@@ -225,7 +95,7 @@ impl Selector for SimSelector {
                 let what = format!("{source:?} is already registered");
                 return Err(io::Error::new(ErrorKind::AlreadyExists, what));
             }
-            Ok(registry.add(Registration { cell, socket, interest, marked: false }))
+            Ok(registry.add(Registration::new(cell, socket, interest)))
         })?;
         if let Some(socket) = socket {
             // A new registration is looked at once, as epoll does.
@@ -237,10 +107,7 @@ impl Selector for SimSelector {
     }
 
     fn set_interest(&mut self, key: Key, interest: Interest) -> io::Result<()> {
-        self.registry(|registry| {
-            registry.tenant(key)?.interest = interest;
-            Ok(())
-        })
+        self.registry(|registry| registry.set_interest(key, interest))
     }
 
     fn deregister(&mut self, key: Key, source: &dyn Source) -> io::Result<()> {
@@ -303,8 +170,9 @@ impl Drop for SimSelector {
         let mut tables = self.kernel.tables.borrow_mut();
         let number = self.number;
         tables.watches.retain(|_, (registry, _)| *registry != number);
-        if let Some(place) = tables.registries.get_mut(number as usize) {
-            *place = None;
+        if let Some(registry) = tables.registries.get_mut(number as usize).and_then(Option::take) {
+            let machine = tables.machines.get_mut(registry.machine);
+            machine.selectors.retain(|other| *other != number);
         }
     }
 }

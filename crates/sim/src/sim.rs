@@ -9,11 +9,14 @@ use std::time::Duration;
 use millrun_selector::{Address, Clock, Network, Query, Resolver, Selector, Socket, Source, Time};
 
 use crate::endpoint::{Buffers, Id, Kind, Owner, State};
+use crate::host::SimHost;
 use crate::kernel::{Kernel, Tables, address_of};
 use crate::link::Rule;
+use crate::machine::MachineId;
 use crate::network::SimNetwork;
 use crate::record::Log;
-use crate::selector::{Registry, SimSelector};
+use crate::registry::Registry;
+use crate::selector::SimSelector;
 use crate::stream::SimSocket;
 use crate::{Call, Counters, Failure, Faults, Injected, SimPeer};
 
@@ -22,7 +25,7 @@ use crate::{Call, Counters, Failure, Faults, Injected, SimPeer};
 /// Its `Debug` text has the seed: print it when a test fails, and run again with it.
 #[derive(Clone)]
 pub struct Sim {
-    kernel: Rc<Kernel>,
+    pub(crate) kernel: Rc<Kernel>,
 }
 
 /// The parts that an event loop is built from.
@@ -40,7 +43,7 @@ impl Sim {
     /// A new selector of this world. It never sleeps: with nothing to report, `select` moves the clock to
     /// the nearer of its timeout and the next network event; with neither it fails with a [`Deadlock`](crate::Deadlock).
     pub fn selector(&self) -> Box<dyn Selector> {
-        Box::new(SimSelector::new(&self.kernel))
+        Box::new(SimSelector::new(&self.kernel, MachineId::WORLD))
     }
 
     /// The virtual clock.
@@ -48,19 +51,49 @@ impl Sim {
         Rc::clone(&self.kernel.clock) as Rc<dyn Clock>
     }
 
-    /// The network: one machine that has every address. What nobody listens at refuses.
+    /// The network of the machine without a name, which has every address that no [host](Sim::host) has. What nobody
+    /// listens at refuses.
     ///
     /// TCP connects are answered through the wire (a refusal too: ask `take_error`), Unix ones at once. A
     /// Unix path exists for as long as its listener does. Connecting waits while the backlog is full,
     /// and tries again after 1, 2, 4, … seconds; ETIMEDOUT comes after 127.
     pub fn network(&self) -> Rc<dyn Network> {
-        Rc::new(SimNetwork { kernel: Rc::clone(&self.kernel) })
+        Rc::new(SimNetwork { kernel: Rc::clone(&self.kernel), machine: MachineId::WORLD })
     }
 
     /// The resolver: literal addresses, `localhost`, and what [`add_host`](Sim::add_host) said. A port may
     /// be a number, one of `ftp ssh smtp http https`, or what [`add_service`](Sim::add_service) said.
     pub fn resolver(&self) -> Arc<dyn Resolver> {
         Arc::clone(&self.kernel.resolver) as Arc<dyn Resolver>
+    }
+}
+
+/// Machines.
+impl Sim {
+    /// The host of this name; made, with the next free addresses, when it is first named. The resolver knows it.
+    ///
+    /// ```
+    /// use millrun_selector::{Address, ConnectOptions, ListenOptions};
+    /// # fn main() -> std::io::Result<()> {
+    /// let sim = millrun_sim::Sim::new(1);
+    /// let (server, client) = (sim.host("server"), sim.host("client"));
+    /// let at: Address = (server.ipv4(), 80).into();
+    /// let _listener = server.network().listen(&at, &ListenOptions::default())?;
+    /// let socket = client.network().connect(&at, &ConnectOptions::default())?;
+    /// assert!(socket.local_addr()?.to_string().starts_with("10.0.0.2:"));
+    /// assert_eq!((server.open_sockets(), client.open_sockets()), (1, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn host(&self, name: &str) -> SimHost {
+        let known = self.kernel.tables.borrow().machines.named(name);
+        if let Some(id) = known {
+            return SimHost::new(self, id);
+        }
+        let id = self.kernel.tables.borrow_mut().machines.add(name);
+        let host = SimHost::new(self, id);
+        self.kernel.resolver.set(name, Ok(host.addresses().into()));
+        host
     }
 }
 
@@ -132,13 +165,14 @@ impl Sim {
     fn loopback(&self) -> [Address; 2] {
         let mut tables = self.kernel.tables.borrow_mut();
         // With no port left (64 Ki connections) the names are not unique, which harms nobody.
-        let mut name = || SocketAddr::from((Ipv4Addr::LOCALHOST, tables.free_port().unwrap_or(1)));
+        let machine = tables.machines.get_mut(MachineId::WORLD);
+        let mut name = || SocketAddr::from((Ipv4Addr::LOCALHOST, machine.free_port().unwrap_or(1)));
         [name().into(), name().into()]
     }
 
     fn hold(&self, tables: &Tables, id: Id, kind: Kind) -> Box<dyn Socket> {
         let cell = tables.endpoints.get(&id).map(|end| Rc::clone(&end.cell)).unwrap_or_default();
-        Box::new(SimSocket::new(&self.kernel, id, &cell, kind))
+        Box::new(SimSocket::new(&self.kernel, MachineId::WORLD, id, &cell, kind))
     }
 }
 
@@ -195,13 +229,14 @@ impl Sim {
     /// The next call of this kind fails with this: `Connect` (at once), `Accept`, `Listen` or `Register`, of
     /// whichever socket. Several queue up. For reads and writes see [`SimPeer`].
     pub fn fail_next(&self, call: Call, failure: impl Into<Failure>) {
-        self.kernel.tables.borrow_mut().fail_next.push((call, failure.into()));
+        self.kernel.tables.borrow_mut().fail_next.push((None, call, failure.into()));
     }
 
-    /// How many descriptors there may be; connect, accept and listen give EMFILE at this number. Sockets that wait to
+    /// How many descriptors there may be (on the machine without a name; a host has [its own
+    /// limit](SimHost::set_fd_limit)); connect, accept and listen give EMFILE at this number. Sockets that wait to
     /// be accepted count when they are. `usize::MAX`, the default, is no limit.
     pub fn set_fd_limit(&self, descriptors: usize) {
-        self.kernel.tables.borrow_mut().fd_limit = descriptors;
+        self.kernel.tables.borrow_mut().machines.get_mut(MachineId::WORLD).fd_limit = descriptors;
     }
 
     /// The size of the send and receive buffers, in bytes, of sockets made from now on; at least 1. 64 KiB
@@ -253,7 +288,7 @@ impl Sim {
     /// How many sockets and listeners the program holds: zero when nothing leaked. (A peer of a scripted
     /// socket is none, and neither is a connection that waits to be accepted.)
     pub fn open_sockets(&self) -> usize {
-        self.kernel.tables.borrow().descriptors()
+        self.kernel.tables.borrow().descriptors(None)
     }
 
     /// How many registrations all selectors hold: zero when nothing leaked.

@@ -15,6 +15,7 @@ use millrun_selector::{
 
 use crate::endpoint::{Answer, Endpoint, Id, Kind, Owner, State};
 use crate::kernel::Kernel;
+use crate::machine::MachineId;
 use crate::wire::Payload;
 use crate::{Call, Failure, Fault, Injected, Syscall};
 
@@ -22,6 +23,7 @@ use crate::{Call, Failure, Fault, Injected, Syscall};
 #[derive(Debug)]
 pub(crate) struct SimSocket {
     kernel: Rc<Kernel>,
+    machine: MachineId,
     id: Id,
     cell: Rc<ReadyCell>,
     kind: Kind,
@@ -37,8 +39,14 @@ enum Twist {
 }
 
 impl SimSocket {
-    pub(crate) fn new(kernel: &Rc<Kernel>, id: Id, cell: &Rc<ReadyCell>, kind: Kind) -> SimSocket {
-        SimSocket { kernel: Rc::clone(kernel), id, cell: Rc::clone(cell), kind }
+    pub(crate) fn new(
+        kernel: &Rc<Kernel>,
+        machine: MachineId,
+        id: Id,
+        cell: &Rc<ReadyCell>,
+        kind: Kind,
+    ) -> SimSocket {
+        SimSocket { kernel: Rc::clone(kernel), machine, id, cell: Rc::clone(cell), kind }
     }
 
     fn with<R>(&self, f: impl FnOnce(&mut Endpoint) -> R) -> io::Result<R> {
@@ -84,7 +92,7 @@ impl SimSocket {
     /// whether something does.
     fn twist(&self, call: Call, asked: usize) -> (Twist, bool) {
         let reads = matches!(call, Call::Read);
-        let faults = self.kernel.faults.get();
+        let faults = self.kernel.faults_on(self.machine);
         let mut tables = self.kernel.tables.borrow_mut();
         let Some(end) = tables.endpoints.get_mut(&self.id) else { return (Twist::None, false) };
         let answer = if reads { end.readable() } else { end.writable() };
@@ -361,7 +369,7 @@ impl Drop for SimSocket {
                 tables.send(self.id, last);
             }
             if let Some(port) = port {
-                tables.release_port(port);
+                tables.machines.get_mut(self.machine).release_port(port);
             }
             tables.endpoints.remove(&self.id);
         }

@@ -9,10 +9,13 @@ use crate::Failure;
 use crate::endpoint::{Endpoint, Id, Kind, Owner, Segment, State};
 use crate::kernel::Tables;
 use crate::link::PacketKind;
+use crate::machine::MachineId;
 
 /// Sent, and its delay not yet known.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
+    /// From which machine to which.
+    pub(crate) route: (MachineId, MachineId),
     pub(crate) from: Address,
     pub(crate) to: Address,
     pub(crate) sender: Id,
@@ -90,8 +93,8 @@ impl Tables {
         if let Some(end) = self.endpoints.get(&sender) {
             let (from, to, target) = (end.local.clone(), end.remote.clone(), end.peer);
             if target.is_some() {
-                let wait = Duration::ZERO;
-                self.outbox.push_back(Outgoing { from, to, sender, target, wait, payload });
+                let (wait, route) = (Duration::ZERO, (end.machine, end.remote_machine));
+                self.outbox.push_back(Outgoing { route, from, to, sender, target, wait, payload });
             }
         }
     }
@@ -146,7 +149,9 @@ impl Tables {
 
     /// Sends an answer in the name of an end that is gone (or never was).
     fn answer(&mut self, packet: &Outgoing, sender: Id, payload: Payload) {
+        let (from, to) = packet.route;
         self.outbox.push_back(Outgoing {
+            route: (to, from),
             from: packet.to.clone(),
             to: packet.from.clone(),
             sender,
@@ -242,7 +247,7 @@ impl Tables {
         if attempt > CONNECT_TRIES {
             return self.kill(packet.sender, Failure::ETIMEDOUT);
         }
-        let Some(listener) = self.listener_at(&packet.to) else {
+        let Some(listener) = self.listener_at(packet.route.1, &packet.to) else {
             let refused = Payload::Reset(Failure::ECONNREFUSED);
             return self.answer(&packet, 0, refused);
         };
@@ -269,7 +274,11 @@ impl Tables {
         local: Address,
         remote: Address,
     ) -> Id {
-        let mut end = Endpoint::new(kind, Owner::Queue, State::Connected, self.buffers);
+        let machine = self.listeners.get(&listener).map_or(MachineId::WORLD, |l| l.machine);
+        let client_machine = self.endpoints.get(&client).map(|end| end.machine);
+        let buffers = self.buffers_on(machine);
+        let mut end = Endpoint::new(machine, kind, Owner::Queue, State::Connected, buffers);
+        end.remote_machine = client_machine.unwrap_or(machine);
         (end.local, end.remote, end.peer) = (local, remote, Some(client));
         end.no_delay = kind == Kind::Tcp;
         if let Some(listening) = self.listeners.get(&listener) {

@@ -15,6 +15,7 @@ pub use interval::{Interval, interval};
 pub use join::{JoinError, JoinHandle};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use spawn::spawn;
+pub use table::TaskInfo;
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
 pub use yield_now::{YieldNow, yield_now};
 

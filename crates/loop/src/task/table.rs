@@ -48,6 +48,18 @@ impl Stage {
     }
 }
 
+/// A task as its loop's driver sees it: [`LoopHandle::tasks`](crate::LoopHandle::tasks).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct TaskInfo {
+    /// The type of its future.
+    pub name: &'static str,
+    /// Where it was spawned.
+    pub spawned_at: &'static Location<'static>,
+    /// It is over, and its output waits to be joined.
+    pub is_finished: bool,
+}
+
 /// What must be done outside the table when a task was polled.
 #[derive(Default)]
 pub(crate) struct After {
@@ -174,6 +186,16 @@ impl TaskTable {
     /// How many run, or wait to be joined.
     pub(crate) fn live(&self) -> usize {
         self.slots.len() - self.free.len()
+    }
+
+    /// All that run or wait to be joined; not one that is being polled.
+    pub(crate) fn infos(&self) -> Vec<TaskInfo> {
+        let live = self.slots.iter().filter(|slot| slot.stage != Stage::Free);
+        let info = |slot: &Slot| {
+            let (name, spawned_at) = slot.task.as_ref()?.describe();
+            Some(TaskInfo { name, spawned_at, is_finished: slot.stage == Stage::Finished })
+        };
+        live.filter_map(info).collect()
     }
 
     /// The future's type and where it was spawned.
