@@ -9,8 +9,9 @@ use bytes::Bytes;
 use millrun_loop::LoopHandle;
 use millrun_transport::{CloseOutcome, Flow, Transport};
 
-use crate::inbox::{AtEnd, Attempt, Inbox, IncompleteRead, Look, Need};
-use crate::state::{Mark, StreamState};
+use crate::inbox::{AtEnd, Attempt, Inbox, IncompleteRead, Need};
+use crate::marks::Mark;
+use crate::state::StreamState;
 use crate::{DrainWait, Place, ReadError, WriteError};
 
 /// The reading end: owns what it lends.
@@ -42,22 +43,18 @@ impl ReadEnd {
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, ReadError>> {
         match self.glance(need) {
-            Ok(n) => Poll::Ready(Ok(n)),
-            Err(look) => self.poll_further(look, need, cx),
+            Some(n) => Poll::Ready(Ok(n)),
+            None => self.poll_further(need, cx),
         }
     }
 
-    /// The read that most are: the need is met by what lies there in one piece. Otherwise what the need said, for
-    /// [`poll_further`](ReadEnd::poll_further).
-    ///
-    /// # Errors
-    /// It is another read.
-    #[inline]
-    pub fn glance(&mut self, need: &mut impl Need) -> Result<usize, Look> {
-        let (state, inbox) = (&*self.state, &mut self.inbox);
-        let n = state.with_intake(|intake, blocks| inbox.glance(need, intake, blocks))?;
+    /// The read that most are: the need is met by what lies there in one piece. `None`: it is another one, to be asked of
+    /// [`poll_further`](ReadEnd::poll_further); nothing was taken.
+    #[inline(always)]
+    pub fn glance(&mut self, need: &mut impl Need) -> Option<usize> {
+        let n = self.inbox.glance(need, &self.state.intake, self.state.blocks())?;
         self.done();
-        Ok(n)
+        Some(n)
     }
 
     /// Goes on with a read that began with a [`glance`](ReadEnd::glance): together they are
@@ -68,19 +65,14 @@ impl ReadEnd {
     #[inline(never)]
     pub fn poll_further(
         &mut self,
-        look: Look,
         need: &mut impl Need,
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, ReadError>> {
-        let (state, inbox) = (&*self.state, &mut self.inbox);
-        if let Look::More(want) = look {
-            // Nothing is there at all.
-            let empty = inbox.is_none() && !self.is_ended();
-            if empty && state.with_intake(|intake, _| intake.waits_empty(want)) {
-                return self.wait(cx);
-            }
+        let state = &*self.state;
+        if !self.is_ended() && self.inbox.waits_empty(need, &state.intake, state.blocks()) {
+            return self.wait(cx);
         }
-        self.poll_rarely(look, need, cx)
+        self.poll_rarely(need, cx)
     }
 
     #[inline]
@@ -94,13 +86,11 @@ impl ReadEnd {
     #[inline(never)]
     fn poll_rarely(
         &mut self,
-        look: Look,
         need: &mut impl Need,
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, ReadError>> {
-        let (state, inbox) = (&*self.state, &mut self.inbox);
-        let attempt = state.with_intake(|i, blocks| inbox.attempt_further(look, need, i, blocks));
-        let result = match attempt {
+        let state = &*self.state;
+        let result = match self.inbox.attempt(need, &state.intake, state.blocks()) {
             Attempt::Wait(_) if !self.is_ended() => return self.wait(cx),
             Attempt::Wait(_) => self.finish(need),
             Attempt::Taken(n) => Ok(n),
@@ -114,14 +104,21 @@ impl ReadEnd {
     /// A read is over.
     #[inline]
     fn done(&self) {
+        if self.state.is(Mark::AFTER_READ) {
+            self.done_rarely();
+        }
+    }
+
+    #[inline(never)]
+    fn done_rarely(&self) {
         self.state.clear(Mark::WAITING);
-        self.state.resume_if_low(|| self.inbox.unread().len());
+        self.state.resume_if_low(self.inbox.unread().len());
     }
 
     /// The pending read was given up: the room is the limit's again.
     pub fn forget(&mut self) {
         self.state.clear(Mark::WAITING);
-        self.state.with_intake(|intake, _| intake.forget());
+        self.state.intake.forget();
     }
 
     /// The result of the last read, which gave `n`; until the next one.
@@ -137,17 +134,17 @@ impl ReadEnd {
 
     /// How many bytes have arrived and were not read.
     pub fn buffered(&self) -> usize {
-        self.inbox.unread().len() + self.state.with_intake(|intake, _| intake.len())
+        self.inbox.unread().len() + self.state.intake.len()
     }
 
     /// The limit, in bytes.
     pub fn limit(&self) -> usize {
-        self.state.with_intake(|intake, _| intake.limit())
+        self.state.intake.limit()
     }
 
     /// How much memory this connection owns for receiving, in bytes: 0 when all is read and the next read waits.
     pub fn memory(&self) -> usize {
-        self.inbox.capacity() + self.state.with_intake(|intake, _| intake.capacity())
+        self.inbox.capacity() + self.state.intake.capacity()
     }
 
     /// The end of file has come and every byte before it was read (ST-011).
@@ -173,7 +170,7 @@ impl ReadEnd {
     /// No more bytes will come.
     #[inline]
     fn is_ended(&self) -> bool {
-        self.state.is(Mark::EOF) || self.state.flow.ending().is_some()
+        self.state.is(Mark::NO_MORE)
     }
 
     /// The need was not met, and no more bytes will come.
@@ -184,9 +181,9 @@ impl ReadEnd {
             return Err(ReadError::Io(error));
         }
         let (state, inbox) = (&*self.state, &mut self.inbox);
-        let at_end = state.with_intake(|intake, _| need.at_end(intake.len()));
+        let at_end = need.at_end(state.intake.len());
         let most = if let AtEnd::Take(n) = at_end { n } else { usize::MAX };
-        let n = state.with_intake(|intake, blocks| inbox.take_up_to(most, intake, blocks));
+        let n = inbox.take_up_to(most, &state.intake, state.blocks());
         match at_end {
             AtEnd::Take(_) => Ok(n),
             AtEnd::Incomplete(expected) => {
@@ -202,7 +199,7 @@ impl Drop for ReadEnd {
         let (state, inbox) = (&*self.state, &mut self.inbox);
         state.set(Mark::NO_READER);
         state.clear(Mark::WAITING);
-        state.with_intake(|intake, blocks| inbox.clear(intake, blocks));
+        inbox.clear(&state.intake, state.blocks());
         state.resume();
         state.end_if_forsaken();
     }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use millrun_transport::Flow;
 
+use crate::marks::{Mark, Marks};
 use crate::{Ending, Place, Waiters};
 
 /// So many drains in a row may find the way free without the loop getting a turn (D-09). At about a
@@ -33,15 +34,11 @@ pub const DRAINS_WITHOUT_YIELD: u8 = 128;
 pub struct FlowControl {
     waiters: Waiters,
     ending: OnceCell<Ending>,
-    paused: Cell<bool>,
-    /// A write answered `Paused`, and nothing was told yet. Cleared by a drain that waits, or that has let a turn
-    /// go by; not by one that was given up before that.
-    maybe_paused: Cell<bool>,
     /// So many drains may still pass without a look at anything else: the budget, or none while there is
-    /// something to be looked at (a pause, or a write that answered `Paused`, or the end).
+    /// something to be looked at ([`Mark::NOT_FREE`]).
     quick: Cell<u8>,
-    /// Not used here: the marks of a stream's state, which would need eight bytes of their own elsewhere.
-    pub(crate) marks: Cell<u8>,
+    /// Most of them are not used here: a stream's state has its own beside ours.
+    pub(crate) marks: Marks,
 }
 
 impl Default for FlowControl {
@@ -54,8 +51,19 @@ impl Default for FlowControl {
 #[derive(Debug, Default)]
 pub struct DrainWait {
     place: Option<Place>,
-    waited: bool,
-    yielded: bool,
+    stage: Stage,
+}
+
+/// How far a drain has come; one byte, asked by each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Stage {
+    /// Not polled yet, or done at once.
+    #[default]
+    New,
+    /// It has given the loop a turn.
+    Yielded,
+    /// It found writing paused. From here on its place may be set.
+    Waited,
 }
 
 impl FlowControl {
@@ -64,24 +72,22 @@ impl FlowControl {
         FlowControl {
             waiters: Waiters::new(),
             ending: OnceCell::new(),
-            paused: Cell::new(false),
-            maybe_paused: Cell::new(false),
             quick: Cell::new(DRAINS_WITHOUT_YIELD),
-            marks: Cell::new(0),
+            marks: Marks::new(),
         }
     }
 
     /// From now on drains wait. Twice in a row is a mistake of the transport (ST-080).
     pub fn pause_writing(&self) {
-        debug_assert!(!self.paused.get(), "expected resume_writing, got pause_writing again");
-        self.paused.set(true);
+        debug_assert!(!self.is_paused(), "expected resume_writing, got pause_writing again");
+        self.marks.set(Mark::WRITING_PAUSED);
         self.quick.set(0);
     }
 
     /// Drains go on, all of them. Without a pause before, it is a mistake of the transport (ST-080).
     pub fn resume_writing(&self) {
-        debug_assert!(self.paused.get(), "expected pause_writing, got resume_writing");
-        self.paused.set(false);
+        debug_assert!(self.is_paused(), "expected pause_writing, got resume_writing");
+        self.marks.clear(Mark::WRITING_PAUSED);
         self.rested();
         self.waiters.wake_all();
     }
@@ -90,7 +96,7 @@ impl FlowControl {
     /// [`pause_writing`](FlowControl::pause_writing), so the next drain waits for what that will say.
     pub fn written(&self, flow: Flow) {
         if flow == Flow::Paused {
-            self.maybe_paused.set(true);
+            self.marks.set(Mark::MAYBE_PAUSED);
             self.quick.set(0);
         }
     }
@@ -98,13 +104,13 @@ impl FlowControl {
     /// The task has let the loop run: the budget of quick drains begins anew.
     #[inline]
     pub fn rested(&self) {
-        let is_free = !self.paused.get() && !self.maybe_paused.get() && self.ending.get().is_none();
-        self.quick.set(if is_free { DRAINS_WITHOUT_YIELD } else { 0 });
+        self.quick.set(if self.marks.has(Mark::NOT_FREE) { 0 } else { DRAINS_WITHOUT_YIELD });
     }
 
     /// The end; the first one counts. Every waiting drain gets what it says.
     pub fn end(&self, ending: Ending) {
         let _ = self.ending.set(ending);
+        self.marks.set(Mark::ENDED);
         self.quick.set(0);
         self.waiters.wake_all();
     }
@@ -116,7 +122,7 @@ impl FlowControl {
 
     /// Drains wait now.
     pub fn is_paused(&self) -> bool {
-        self.paused.get()
+        self.marks.has(Mark::WRITING_PAUSED)
     }
 
     /// How many drains wait.
@@ -137,7 +143,7 @@ impl FlowControl {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let quick = self.quick.get();
-        if quick > 0 && !closing && !drain.waited && !drain.yielded {
+        if quick > 0 && !closing && drain.stage == Stage::New {
             self.quick.set(quick - 1);
             return Poll::Ready(Ok(()));
         }
@@ -151,25 +157,26 @@ impl FlowControl {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         if let Some(ending) = self.ending.get() {
-            let done =
-                if drain.waited { ending.for_waiting_drain() } else { Err(ending.for_write()) };
-            return Poll::Ready(done);
+            return Poll::Ready(match drain.stage {
+                Stage::Waited => ending.for_waiting_drain(),
+                Stage::New | Stage::Yielded => Err(ending.for_write()),
+            });
         }
-        if self.paused.get() {
-            self.maybe_paused.set(false);
-            drain.waited = true;
+        if self.is_paused() {
+            self.marks.clear(Mark::MAYBE_PAUSED);
+            drain.stage = Stage::Waited;
             self.waiters.wait(&mut drain.place, cx.waker());
             return Poll::Pending;
         }
         // The way is free but for this: the loop is to have a turn before.
-        if !drain.waited && !drain.yielded {
+        if drain.stage == Stage::New {
             self.rested();
-            drain.yielded = true;
+            drain.stage = Stage::Yielded;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         // A turn after the write that said so, nobody was told.
-        self.maybe_paused.set(false);
+        self.marks.clear(Mark::MAYBE_PAUSED);
         self.rested();
         self.waiters.leave(&mut drain.place);
         Poll::Ready(Ok(()))
@@ -178,6 +185,8 @@ impl FlowControl {
     /// The drain was given up.
     #[inline]
     pub fn forget(&self, drain: &mut DrainWait) {
-        self.waiters.leave(&mut drain.place);
+        if drain.stage == Stage::Waited {
+            self.waiters.leave(&mut drain.place);
+        }
     }
 }

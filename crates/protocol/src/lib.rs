@@ -52,6 +52,7 @@ mod ends;
 mod errors;
 mod flow;
 pub mod inbox;
+mod marks;
 mod state;
 mod stream;
 mod waiters;

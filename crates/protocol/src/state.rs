@@ -1,6 +1,6 @@
 //! What a connection's reader, writer and protocol share: one small allocation.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::io;
 use std::rc::Rc;
@@ -10,14 +10,14 @@ use millrun_loop::{BlockPool, LoopHandle, UnitEnd};
 use millrun_transport::{CloseOutcome, Transport};
 
 use crate::inbox::{Intake, InvalidLimit};
+use crate::marks::Mark;
 use crate::{Ending, FlowControl, Waiters};
 
 /// Shared by [`StreamReaderProtocol`](crate::StreamReaderProtocol), [`ReadEnd`](crate::ReadEnd) and
-/// [`WriteEnd`](crate::WriteEnd). Nothing is borrowed across a call to a transport or a waker.
+/// [`WriteEnd`](crate::WriteEnd). All of it is in cells, of which none is empty across a call to a transport or a waker.
 pub(crate) struct StreamState {
     handle: LoopHandle,
-    /// Borrowed by [`with_intake`](StreamState::with_intake) alone.
-    intake: RefCell<Intake>,
+    pub(crate) intake: Intake,
     /// The task that reads. Kept when it was woken, so that the next wait needs no clone; the mark `WAITING`
     /// says whether it counts.
     reader: Cell<Option<Waker>>,
@@ -26,34 +26,11 @@ pub(crate) struct StreamState {
     pub(crate) closed: Waiters,
 }
 
-/// One bit of what is true of a connection.
-#[derive(Clone, Copy)]
-pub(crate) struct Mark(u8);
-
-impl Mark {
-    /// A read waits: the next event wakes it. Cleared by the waking and when the read is dropped.
-    pub(crate) const WAITING: Mark = Mark(1);
-    /// We stopped the transport's reading, for want of room. Cleared by resuming.
-    pub(crate) const PAUSED: Mark = Mark(2);
-    /// The peer's end of file has come. Never cleared; no bytes come after it.
-    pub(crate) const EOF: Mark = Mark(4);
-    /// The reader was dropped: what comes is discarded. Never cleared.
-    pub(crate) const NO_READER: Mark = Mark(8);
-    /// The writer was dropped. Never cleared.
-    pub(crate) const NO_WRITER: Mark = Mark(16);
-    /// Our side ended the write direction: a refused write is `Eof`. Never cleared.
-    pub(crate) const WROTE_EOF: Mark = Mark(32);
-    /// Our side began to close: a refused write is `Closed`. Never cleared.
-    pub(crate) const CLOSING: Mark = Mark(64);
-    /// Both ends were made. Never cleared.
-    pub(crate) const SPLIT: Mark = Mark(128);
-}
-
 impl StreamState {
     pub(crate) fn new(handle: &LoopHandle, limit: usize) -> Result<Rc<StreamState>, InvalidLimit> {
         Ok(Rc::new(StreamState {
             handle: handle.clone(),
-            intake: RefCell::new(Intake::new(limit)?),
+            intake: Intake::new(limit)?,
             reader: Cell::new(None),
             transport: OnceCell::new(),
             flow: FlowControl::new(),
@@ -61,10 +38,9 @@ impl StreamState {
         }))
     }
 
-    /// Only for code that calls neither a transport nor a waker.
     #[inline]
-    pub(crate) fn with_intake<R>(&self, f: impl FnOnce(&mut Intake, &BlockPool) -> R) -> R {
-        f(&mut self.intake.borrow_mut(), self.handle.blocks())
+    pub(crate) fn blocks(&self) -> &BlockPool {
+        self.handle.blocks()
     }
 
     /// The transport, once there is one: a second is a mistake of the first (ST-044) and is refused.
@@ -77,12 +53,12 @@ impl StreamState {
 
     #[inline]
     pub(crate) fn set(&self, mark: Mark) {
-        self.flow.marks.set(self.flow.marks.get() | mark.0);
+        self.flow.marks.set(mark);
     }
 
     #[inline]
     pub(crate) fn clear(&self, mark: Mark) {
-        self.flow.marks.set(self.flow.marks.get() & !mark.0);
+        self.flow.marks.clear(mark);
     }
 
     /// The end, told to all that wait: the read, those that wait for the close, the drains (ST-062).
@@ -114,12 +90,18 @@ impl StreamState {
             self.clear(Mark::WAITING);
             if let Some(waker) = self.reader.take() {
                 waker.wake_by_ref();
-                // A stranger's waker may have polled the read at once: then what waits now is what that left.
-                let newer = self.reader.take();
-                let between = self.reader.replace(newer.or(Some(waker)));
-                drop(between);
+                if let Some(newer) = self.reader.replace(Some(waker)) {
+                    self.keep_reader(newer);
+                }
             }
         }
+    }
+
+    /// A stranger's waker has polled the read at once: then what waits now is what that left.
+    #[cold]
+    fn keep_reader(&self, newer: Waker) {
+        let between = self.reader.replace(Some(newer));
+        drop(between);
     }
 
     #[inline]
@@ -168,14 +150,10 @@ impl StreamState {
     }
 
     /// The resume rule after a read (ST-041): at most `limit` bytes are unread, `held` of them by the reader.
-    #[inline]
-    pub(crate) fn resume_if_low(&self, held: impl FnOnce() -> usize) {
+    pub(crate) fn resume_if_low(&self, held: usize) {
         if self.is(Mark::PAUSED) {
-            let held = held();
-            let low = self.with_intake(|intake, _| {
-                held + intake.len() <= intake.limit() && intake.has_space()
-            });
-            if low {
+            let intake = &self.intake;
+            if held + intake.len() <= intake.limit() && intake.has_space() {
                 self.resume();
             }
         }
@@ -217,7 +195,7 @@ impl StreamState {
 
     #[inline]
     pub(crate) fn is(&self, mark: Mark) -> bool {
-        self.flow.marks.get() & mark.0 != 0
+        self.flow.marks.has(mark)
     }
 
     #[inline]
@@ -253,16 +231,15 @@ impl UnitEnd for StreamState {
 
 impl Drop for StreamState {
     fn drop(&mut self) {
-        self.intake.get_mut().clear(self.handle.blocks());
+        self.intake.clear(self.handle.blocks());
     }
 }
 
 impl fmt::Debug for StreamState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("StreamState");
-        let (landed, limit) = self.with_intake(|intake, _| (intake.len(), intake.limit()));
-        out.field("landed", &landed).field("limit", &limit);
-        out.field("flow", &self.flow).field("marks", &format_args!("{:#b}", self.flow.marks.get()));
+        out.field("landed", &self.intake.len()).field("limit", &self.intake.limit());
+        out.field("flow", &self.flow);
         out.finish_non_exhaustive()
     }
 }

@@ -11,7 +11,8 @@ use millrun_loop::LoopHandle;
 use millrun_transport::{Landing, Protocol, Transport};
 
 use crate::inbox::{Chunk, InvalidLimit};
-use crate::state::{Mark, StreamState};
+use crate::marks::Mark;
+use crate::state::StreamState;
 use crate::{Ending, ReadEnd, WriteEnd};
 
 /// What a server does with each connection: it gets it inside `connection_made`. Clones are the same; one
@@ -90,7 +91,7 @@ impl StreamReaderProtocol {
     fn take_back_lent(&mut self) {
         let chunk = std::mem::take(&mut self.lent);
         if let Some(state) = &self.state {
-            state.with_intake(|intake, blocks| intake.landed(chunk, 0, blocks));
+            state.intake.landed(chunk, 0, state.blocks());
         }
     }
 }
@@ -110,7 +111,7 @@ impl Protocol for StreamReaderProtocol {
         if state.is(Mark::NO_READER) {
             return Landing::Shared(usize::MAX);
         }
-        let landing = state.with_intake(|intake, blocks| intake.landing(blocks));
+        let landing = state.intake.landing(state.blocks());
         match landing {
             Some((chunk, most)) => {
                 // It was taken back: there is none to be dropped.
@@ -128,11 +129,8 @@ impl Protocol for StreamReaderProtocol {
     fn landed(&mut self, n: usize) -> io::Result<()> {
         let Some(state) = &self.state else { return Ok(()) };
         let chunk = std::mem::take(&mut self.lent);
-        let is_full = state.with_intake(|intake, blocks| {
-            intake.landed(chunk, n, blocks);
-            intake.is_full()
-        });
-        arrived(state, n, is_full)
+        state.intake.landed(chunk, n, state.blocks());
+        arrived(state, n)
     }
 
     fn data_received(&mut self, data: &[u8]) -> io::Result<()> {
@@ -141,11 +139,8 @@ impl Protocol for StreamReaderProtocol {
         if state.is(Mark::NO_READER) {
             return Ok(());
         }
-        let is_full = state.with_intake(|intake, blocks| {
-            intake.feed(data, blocks);
-            intake.is_full()
-        });
-        arrived(state, data.len(), is_full)
+        state.intake.feed(data, state.blocks());
+        arrived(state, data.len())
     }
 
     fn eof_received(&mut self) -> bool {
@@ -180,13 +175,14 @@ impl Protocol for StreamReaderProtocol {
 
 /// Bytes are there: wake the read, then flow control (ST-003). None after the end of file (ST-004).
 #[inline(always)]
-fn arrived(state: &StreamState, n: usize, is_full: bool) -> io::Result<()> {
+fn arrived(state: &StreamState, n: usize) -> io::Result<()> {
     if n == 0 {
         return Ok(());
     }
     if state.is(Mark::EOF) {
         return Err(after_the_end(n));
     }
+    let is_full = state.intake.is_full();
     state.wake_reader();
     if is_full {
         state.pause();

@@ -30,7 +30,7 @@ impl Both {
     }
 
     fn attempt(&mut self, need: &mut impl Need) -> Attempt {
-        self.inbox.attempt(need, &mut self.intake, &self.blocks)
+        self.inbox.attempt(need, &self.intake, &self.blocks)
     }
 
     /// The result of a read that must succeed.
@@ -51,7 +51,7 @@ impl Both {
     }
 
     fn left(&mut self) -> Vec<u8> {
-        let n = self.inbox.take_up_to(usize::MAX, &mut self.intake, &self.blocks);
+        let n = self.inbox.take_up_to(usize::MAX, &self.intake, &self.blocks);
         self.inbox.lent(n).to_vec()
     }
 }
@@ -267,10 +267,7 @@ fn a_block_that_filled_earns_a_large_one() {
         let n = available.min(most);
         both.intake.landed(chunk, n, &both.blocks);
         let mut need = UpTo(usize::MAX);
-        assert_eq!(
-            both.inbox.attempt(&mut need, &mut both.intake, &both.blocks),
-            Attempt::Taken(n)
-        );
+        assert_eq!(both.inbox.attempt(&mut need, &both.intake, &both.blocks), Attempt::Taken(n));
         n
     };
     assert_eq!(receive(65_536), SMALL_BLOCK);
@@ -343,7 +340,7 @@ fn clearing_gives_the_memory_back() {
     let mut both = Both::with(1000, b"abcdef");
     assert_eq!(both.read(UpTo(3)), b"abc");
     both.feed(b"ghi");
-    both.inbox.clear(&mut both.intake, &both.blocks);
+    both.inbox.clear(&both.intake, &both.blocks);
     assert_eq!(both.blocks.counts(BlockSize::Small).kept, 2);
     assert_eq!((both.left(), both.intake.room()), (Vec::new(), 2000));
 }

@@ -114,7 +114,7 @@ impl Both {
     }
 
     fn read(&mut self, mut need: impl Need, mut model: impl FnMut(&[u8]) -> Want) -> Attempt {
-        let attempt = self.inbox.attempt(&mut need, &mut self.intake, &self.blocks);
+        let attempt = self.inbox.attempt(&mut need, &self.intake, &self.blocks);
         (self.want, self.lent) = (0, 0);
         self.excess = self.excess.min(self.model.len());
         match (attempt, model(&self.model)) {
@@ -248,7 +248,7 @@ proptest! {
         }
         // What is left comes out whole.
         let left = std::mem::take(&mut both.model);
-        let n = both.inbox.take_up_to(usize::MAX, &mut both.intake, &both.blocks);
+        let n = both.inbox.take_up_to(usize::MAX, &both.intake, &both.blocks);
         prop_assert!(both.inbox.lent(n) == left.as_slice());
     }
 
@@ -260,7 +260,7 @@ proptest! {
         let mut need = Exact(n);
         let mut turns = 0;
         loop {
-            match both.inbox.attempt(&mut need, &mut both.intake, &both.blocks) {
+            match both.inbox.attempt(&mut need, &both.intake, &both.blocks) {
                 Attempt::Taken(taken) => break prop_assert_eq!(taken, n),
                 Attempt::Wait(want) => both.want = want,
                 other => prop_assert!(false, "{other:?}"),
@@ -282,14 +282,14 @@ proptest! {
         which in 0..SEPARATORS.len(),
     ) {
         let blocks = BlockPool::new();
-        let mut intake = Intake::new(1000).unwrap();
+        let intake = Intake::new(1000).unwrap();
         let mut inbox = Inbox::default();
         let mut need = Until::new(Separators::Several(SEPARATORS[which])).unwrap();
         let expected = until(&data, SEPARATORS[which], 1000);
         let mut fed = 0;
         let mut cuts = cuts.into_iter();
         loop {
-            match inbox.attempt(&mut need, &mut intake, &blocks) {
+            match inbox.attempt(&mut need, &intake, &blocks) {
                 Attempt::Taken(taken) => {
                     prop_assert!(matches!(expected, Want::Take(n) if n == taken));
                     prop_assert!(inbox.lent(taken) == &data[..taken]);

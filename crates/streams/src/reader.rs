@@ -220,9 +220,9 @@ fn lent((end, n): Read<'_>) -> &[u8] {
 /// A read under way: holds the reader until the need is met, then gives it to `finish`, which makes the
 /// result from what it lends.
 struct Reading<'a, N: Need, F> {
-    end: Option<&'a mut ReadEnd>,
+    /// `None` when it is done.
+    read: Option<(&'a mut ReadEnd, F)>,
     need: N,
-    finish: Option<F>,
 }
 
 impl<'a, N, F, T> Reading<'a, N, F>
@@ -231,7 +231,7 @@ where
     F: FnOnce(Result<Read<'a>, ReadError>) -> T,
 {
     fn new(end: &'a mut ReadEnd, need: N, finish: F) -> Reading<'a, N, F> {
-        Reading { end: Some(end), need, finish: Some(finish) }
+        Reading { read: Some((end, finish)), need }
     }
 }
 
@@ -242,31 +242,18 @@ where
 {
     type Output = T;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = &mut *self;
         // Polled after it was done: nothing to wait for, nothing to give.
-        let Some(end) = &mut this.end else { return Poll::Pending };
-        match end.glance(&mut this.need) {
-            Ok(n) => this.done(Ok(n)),
-            Err(look) => {
-                let result = ready!(end.poll_further(look, &mut this.need, cx));
-                this.done(result)
-            }
-        }
-    }
-}
-
-impl<'a, N, F, T> Reading<'a, N, F>
-where
-    N: Need,
-    F: FnOnce(Result<Read<'a>, ReadError>) -> T,
-{
-    #[inline(always)]
-    fn done(&mut self, result: Result<usize, ReadError>) -> Poll<T> {
-        match (self.end.take(), self.finish.take()) {
-            (Some(end), Some(finish)) => Poll::Ready(finish(result.map(|n| (&*end, n)))),
-            _ => Poll::Pending,
+        let Some((end, _)) = &mut this.read else { return Poll::Pending };
+        let result = match end.glance(&mut this.need) {
+            Some(n) => Ok(n),
+            None => ready!(end.poll_further(&mut this.need, cx)),
+        };
+        match this.read.take() {
+            Some((end, finish)) => Poll::Ready(finish(result.map(|n| (&*end, n)))),
+            None => Poll::Pending,
         }
     }
 }
@@ -274,7 +261,7 @@ where
 impl<N: Need, F> Drop for Reading<'_, N, F> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(end) = &mut self.end {
+        if let Some((end, _)) = &mut self.read {
             end.forget();
         }
     }

@@ -18,17 +18,17 @@
 //! use millrun_protocol::inbox::{Attempt, Exact, Inbox, Intake, Line};
 //!
 //! let blocks = BlockPool::new();
-//! let mut intake = Intake::new(64 * 1024)?;
+//! let intake = Intake::new(64 * 1024)?;
 //! let mut inbox = Inbox::default();
 //!
 //! intake.feed(b"first line\nsecond", &blocks);
-//! assert_eq!(inbox.attempt(&mut Line::default(), &mut intake, &blocks), Attempt::Taken(11));
+//! assert_eq!(inbox.attempt(&mut Line::default(), &intake, &blocks), Attempt::Taken(11));
 //! assert_eq!(inbox.lent(11), b"first line\n");
 //!
 //! let mut need = Exact(8);
-//! assert_eq!(inbox.attempt(&mut need, &mut intake, &blocks), Attempt::Wait(8));
+//! assert_eq!(inbox.attempt(&mut need, &intake, &blocks), Attempt::Wait(8));
 //! intake.feed(b" l", &blocks);
-//! assert_eq!(inbox.attempt(&mut need, &mut intake, &blocks), Attempt::Taken(8));
+//! assert_eq!(inbox.attempt(&mut need, &intake, &blocks), Attempt::Taken(8));
 //! assert_eq!(inbox.lent(8), b"second l");
 //! # Ok::<(), millrun_protocol::inbox::InvalidLimit>(())
 //! ```
@@ -70,46 +70,14 @@ impl Inbox {
     pub fn attempt(
         &mut self,
         need: &mut impl Need,
-        intake: &mut Intake,
+        intake: &Intake,
         blocks: &impl Blocks,
     ) -> Attempt {
-        match self.glance(need, intake, blocks) {
-            Ok(n) => Attempt::Taken(n),
-            Err(look) => self.attempt_further(look, need, intake, blocks),
-        }
-    }
-
-    /// The attempt that most are: all that there is lies in one piece, and the need is content with that. Otherwise
-    /// what the need said: nothing was done but that what the last read lent is given up.
-    #[inline]
-    pub(crate) fn glance(
-        &mut self,
-        need: &mut impl Need,
-        intake: &mut Intake,
-        blocks: &impl Blocks,
-    ) -> Result<usize, Look> {
         if self.front.is_empty() {
-            // Also after a wait, which put back what the need has looked at already.
             self.take_over(intake, blocks);
         }
-        match need.look(self.front.bytes(), intake.limit()) {
-            Look::Take(n) => Ok(self.taken(n, intake)),
-            Look::TakeOrMore(n) if intake.is_empty() => Ok(self.taken(n, intake)),
-            look => Err(look),
-        }
-    }
-
-    /// There is more than one piece to be looked at, or something to be moved.
-    #[inline]
-    pub(crate) fn attempt_further(
-        &mut self,
-        mut look: Look,
-        need: &mut impl Need,
-        intake: &mut Intake,
-        blocks: &impl Blocks,
-    ) -> Attempt {
         loop {
-            match look {
+            match need.look(self.front.bytes(), intake.limit()) {
                 Look::Take(n) => return Attempt::Taken(self.taken(n, intake)),
                 Look::TakeOrMore(n) => {
                     if !self.join_if_cheap(intake, blocks) {
@@ -136,12 +104,56 @@ impl Inbox {
                     }
                 }
             }
-            look = need.look(self.front.bytes(), intake.limit());
+        }
+    }
+
+    /// The attempt that most are: there is something, all of it in one piece, and the need is content with that. Says how
+    /// much was taken. Otherwise nothing was, and [`attempt`](Inbox::attempt) is to be asked.
+    #[inline(always)]
+    pub(crate) fn glance(
+        &mut self,
+        need: &mut impl Need,
+        intake: &Intake,
+        blocks: &impl Blocks,
+    ) -> Option<usize> {
+        if self.front.is_empty() {
+            if intake.is_none() {
+                return None;
+            }
+            // Also after a wait, which put back what the need has looked at already.
+            self.take_over(intake, blocks);
+        }
+        match need.look(self.front.bytes(), intake.limit()) {
+            Look::Take(n) => Some(self.taken(n, intake)),
+            Look::TakeOrMore(n) if intake.is_empty() => Some(self.taken(n, intake)),
+            _ => None,
+        }
+    }
+
+    /// The wait that most are: there is nothing at all, and the need is not content with that. Otherwise nothing was done
+    /// but that what the last read lent may be given up.
+    #[inline(always)]
+    pub(crate) fn waits_empty(
+        &mut self,
+        need: &mut impl Need,
+        intake: &Intake,
+        blocks: &impl Blocks,
+    ) -> bool {
+        if !intake.is_none() || !self.front.is_empty() {
+            return false;
+        }
+        self.front.release(blocks);
+        match need.look(&[], intake.limit()) {
+            Look::More(want) => {
+                intake.read_waits(want);
+                true
+            }
+            _ => false,
         }
     }
 
     /// Takes up to `n` bytes, whatever any need says: what the end of file leaves. Says how many.
-    pub fn take_up_to(&mut self, n: usize, intake: &mut Intake, blocks: &impl Blocks) -> usize {
+    pub fn take_up_to(&mut self, n: usize, intake: &Intake, blocks: &impl Blocks) -> usize {
         while self.front.len() < n && self.join(n, intake, blocks) {}
         let n = n.min(self.front.len());
         self.taken(n, intake);
@@ -149,7 +161,7 @@ impl Inbox {
     }
 
     /// Gives up everything, read or not, and the memory.
-    pub fn clear(&mut self, intake: &mut Intake, blocks: &impl Blocks) {
+    pub fn clear(&mut self, intake: &Intake, blocks: &impl Blocks) {
         self.front.release(blocks);
         intake.clear(blocks);
         intake.read_done(0);
@@ -167,19 +179,13 @@ impl Inbox {
         self.front.bytes()
     }
 
-    /// It owns no memory.
-    #[inline]
-    pub(crate) const fn is_none(&self) -> bool {
-        self.front.is_none()
-    }
-
     /// How much memory is owned, in bytes.
     pub fn capacity(&self) -> usize {
         self.front.capacity()
     }
 
     #[inline]
-    fn taken(&mut self, n: usize, intake: &mut Intake) -> usize {
+    fn taken(&mut self, n: usize, intake: &Intake) -> usize {
         intake.read_done(self.front.len());
         self.front.consume(n);
         n
@@ -187,21 +193,21 @@ impl Inbox {
 
     /// Nothing is unread here: the memory goes back, and all that has landed comes over as it is.
     #[inline]
-    fn take_over(&mut self, intake: &mut Intake, blocks: &impl Blocks) {
+    fn take_over(&mut self, intake: &Intake, blocks: &impl Blocks) {
         self.front.release(blocks);
-        self.front = std::mem::take(intake.chunk());
+        std::mem::forget(std::mem::replace(&mut self.front, intake.take())); // it was given back
         self.front.lend(blocks);
     }
 
     /// Takes over what has landed, if it costs no allocation.
-    fn join_if_cheap(&mut self, intake: &mut Intake, blocks: &impl Blocks) -> bool {
+    fn join_if_cheap(&mut self, intake: &Intake, blocks: &impl Blocks) -> bool {
         let spare = self.front.capacity() - self.front.len();
         (self.front.is_empty() || intake.len() <= spare) && self.join(0, intake, blocks)
     }
 
     /// Takes over what has landed, as much of it as there is memory for, with `want` bytes in mind.
     /// False when nothing has landed.
-    fn join(&mut self, want: usize, intake: &mut Intake, blocks: &impl Blocks) -> bool {
+    fn join(&mut self, want: usize, intake: &Intake, blocks: &impl Blocks) -> bool {
         if intake.is_empty() {
             return false;
         }
@@ -211,26 +217,27 @@ impl Inbox {
         }
         self.front.make_own(blocks);
         self.front.shrink(want, blocks);
-        let back = intake.chunk();
-        if self.front.tail_len() < back.len() {
-            self.front.compact();
-        }
-        if self.front.tail_len() == 0 {
-            self.front.grow(want.max(self.front.len() + 1), blocks);
-        }
-        let n = self.front.append(back.bytes());
-        back.consume(n);
-        if back.is_empty() {
-            back.release(blocks);
-        }
+        intake.with_chunk(|back| {
+            if self.front.tail_len() < back.len() {
+                self.front.compact();
+            }
+            if self.front.tail_len() == 0 {
+                self.front.grow(want.max(self.front.len() + 1), blocks);
+            }
+            let n = self.front.append(back.bytes());
+            back.consume(n);
+            if back.is_empty() {
+                back.release(blocks);
+            }
+        });
         true
     }
 
     /// Before waiting: what comes shall lie behind what is here, in one piece. A wait means that the intake
     /// had nothing, and an empty front has no memory.
-    fn put_back(&mut self, want: usize, intake: &mut Intake, blocks: &impl Blocks) {
+    fn put_back(&mut self, want: usize, intake: &Intake, blocks: &impl Blocks) {
         self.front.shrink(want, blocks);
-        *intake.chunk() = std::mem::take(&mut self.front);
+        intake.put(std::mem::take(&mut self.front));
         intake.read_waits(want);
     }
 }

@@ -7,7 +7,8 @@ use super::{EmptySeparator, LimitOverrun};
 /// A read: looks at what is buffered and says whether that will do. Sealed, since it runs while the
 /// intake is borrowed.
 pub trait Need: sealed::Sealed {
-    /// Looks at all unread bytes. Called again with more behind the same ones, until it is content.
+    /// Looks at all unread bytes. Called again with more behind the same ones, until it is content; or with the same
+    /// ones, of which it says the same again.
     fn look(&mut self, bytes: &[u8], limit: usize) -> Look;
 
     /// No more bytes will come, and `look` asked for more: what to do with the `buffered` ones.
@@ -231,9 +232,9 @@ impl Need for Until<'_> {
                 None => {}
             }
             self.scanned = (bytes.len() + 1).saturating_sub(self.longest);
-            if self.scanned > limit {
-                return Look::Over(LimitOverrun { consumed: self.scanned, found: false });
-            }
+        }
+        if self.scanned > limit {
+            return Look::Over(LimitOverrun { consumed: self.scanned, found: false });
         }
         Look::More(limit.saturating_add(self.longest))
     }
