@@ -24,6 +24,7 @@ const TRANSPORT: &str = "millrun-transport";
 const PROTOCOL: &str = "millrun-protocol";
 const STREAMS: &str = "millrun-streams";
 const TESTBED: &str = "millrun-testbed";
+const CONFORMANCE: &str = "millrun-conformance";
 const FACADE: &str = "millrun";
 
 const CRATES: &[Crate] = &[
@@ -72,6 +73,7 @@ const CRATES: &[Crate] = &[
             ("pin-project-lite", "projections of pinned futures without unsafe code of ours"),
         ],
     },
+    Crate { name: CONFORMANCE, below: &[SELECTOR], in_tests: &[SIM], outside: &[] },
     Crate {
         name: TESTBED,
         below: &[SELECTOR, SIM, LOOP],
