@@ -178,7 +178,7 @@ impl Core {
     #[inline]
     fn look(&self, timeout: Option<Duration>, out: &mut Vec<Event>) -> io::Result<()> {
         match &mut *self.selector.borrow_mut() {
-            Some(selector) => selector.select(timeout, out),
+            Some(selector) => selector.select(timeout, out).or_else(unless_interrupted),
             None => Err(LoopClosed.into()),
         }
     }
@@ -268,6 +268,12 @@ impl Core {
             ran += round;
         }
     }
+}
+
+/// A signal that ends a wait is no failure: a selector of somebody's own may let EINTR through.
+#[cold]
+fn unless_interrupted(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
 }
 
 /// What busy waiting came to.

@@ -5,6 +5,7 @@ mod common;
 
 use std::cell::Cell;
 use std::future::pending;
+use std::io::ErrorKind;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -149,6 +150,22 @@ fn l_004_l_005_l_006_how_long_the_selector_may_wait() {
 }
 
 /// L-009 is the same seen from inside: the entry of a cancelled handle does nothing.
+/// A selector of somebody's own may let EINTR through: a signal is no end. Any other error is.
+#[test]
+fn a_select_that_a_signal_ended_is_no_failure() {
+    let script = Script::new();
+    let mut event_loop = script.build();
+    let log = Log::default();
+    let handle = event_loop.handle();
+    handle.call_later(Duration::from_secs(1), note(&log, "timer")).unwrap();
+    script.fail_select(ErrorKind::Interrupted);
+    assert!(!event_loop.turn(None).unwrap());
+    script.fail_select(ErrorKind::OutOfMemory);
+    let error = event_loop.turn(None).unwrap_err();
+    assert_eq!(error.to_string(), "the selector failed: out of memory");
+    assert!(event_loop.turn(None).unwrap() && *log.borrow() == ["timer"]);
+}
+
 #[test]
 fn l_007_l_008_a_cancelled_callback_is_dropped_at_once_and_does_not_run() {
     let mut event_loop = Script::new().build();

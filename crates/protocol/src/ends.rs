@@ -358,7 +358,7 @@ impl WriteEnd {
             Some(ending) => WriteError::Lost(ending.for_write()),
             None if self.state.is(Mark::WROTE_EOF) => WriteError::Eof,
             // An error ended it, and `connection_lost` is on its way.
-            None => WriteError::lost(),
+            None => WriteError::lost(self.transport().error()),
         }
     }
 }

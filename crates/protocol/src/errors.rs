@@ -72,9 +72,11 @@ pub enum WriteError {
 
 impl WriteError {
     /// Lost, by an error that `connection_lost` has yet to tell.
-    pub(crate) fn lost() -> WriteError {
-        let lost = ConnectionLost { unsent: 0 };
-        WriteError::Lost(io::Error::new(io::ErrorKind::ConnectionReset, lost))
+    pub(crate) fn lost(error: Option<io::Error>) -> WriteError {
+        WriteError::Lost(error.unwrap_or_else(|| {
+            let lost = ConnectionLost { unsent: 0 };
+            io::Error::new(io::ErrorKind::ConnectionReset, lost)
+        }))
     }
 }
 

@@ -26,6 +26,16 @@ impl Failure {
     pub const ENOENT: Failure = Failure::Errno(2);
     /// The argument makes no sense. 22 on every Unix.
     pub const EINVAL: Failure = Failure::Errno(22);
+    /// It is not allowed (by a packet filter, say). 1 on every Unix.
+    pub const EPERM: Failure = Failure::Errno(1);
+    /// A signal came first. 4 on every Unix.
+    pub const EINTR: Failure = Failure::Errno(4);
+    /// No memory. 12 on every Unix.
+    pub const ENOMEM: Failure = Failure::Errno(12);
+    /// Not allowed: a port below 1024, say. 13 on every Unix.
+    pub const EACCES: Failure = Failure::Errno(13);
+    /// A budget is used up: of watched descriptors, say. 28 on every Unix.
+    pub const ENOSPC: Failure = Failure::Errno(28);
     /// The call would block.
     pub const EAGAIN: Failure = Failure::numbered(11, 35, ErrorKind::WouldBlock);
     /// Nobody listens there.
@@ -42,6 +52,19 @@ impl Failure {
     pub const EADDRINUSE: Failure = Failure::numbered(98, 48, ErrorKind::AddrInUse);
     /// The address is not this machine's, or no port is left.
     pub const EADDRNOTAVAIL: Failure = Failure::numbered(99, 49, ErrorKind::AddrNotAvailable);
+
+    /// No memory for buffers. (std has no kind for it.)
+    pub const ENOBUFS: Failure = Failure::numbered(105, 55, ErrorKind::Other);
+    /// The other end's machine can't be reached.
+    pub const EHOSTUNREACH: Failure = Failure::numbered(113, 65, ErrorKind::HostUnreachable);
+    /// The other end's network can't be reached.
+    pub const ENETUNREACH: Failure = Failure::numbered(101, 51, ErrorKind::NetworkUnreachable);
+    /// The network is down.
+    pub const ENETDOWN: Failure = Failure::numbered(100, 50, ErrorKind::NetworkDown);
+    /// This machine does not speak that address family. (std has no kind for it.)
+    pub const EAFNOSUPPORT: Failure = Failure::numbered(97, 47, ErrorKind::Unsupported);
+    /// There is no such option. (std has no kind for it.)
+    pub const ENOPROTOOPT: Failure = Failure::numbered(92, 42, ErrorKind::Unsupported);
 
     /// Linux counts errors its own way on most machines; macOS and the BSDs share another.
     const fn numbered(linux: i32, bsd: i32, kind: ErrorKind) -> Failure {
@@ -111,9 +134,26 @@ mod tests {
             (Failure::ENOTCONN, ErrorKind::NotConnected),
             (Failure::EADDRINUSE, ErrorKind::AddrInUse),
             (Failure::EADDRNOTAVAIL, ErrorKind::AddrNotAvailable),
+            (Failure::EPERM, ErrorKind::PermissionDenied),
+            (Failure::EACCES, ErrorKind::PermissionDenied),
+            (Failure::EINTR, ErrorKind::Interrupted),
+            (Failure::ENOMEM, ErrorKind::OutOfMemory),
+            (Failure::ENOSPC, ErrorKind::StorageFull),
+            (Failure::EHOSTUNREACH, ErrorKind::HostUnreachable),
+            (Failure::ENETUNREACH, ErrorKind::NetworkUnreachable),
+            (Failure::ENETDOWN, ErrorKind::NetworkDown),
         ] {
             assert_eq!(failure.kind(), kind, "{failure:?}");
         }
-        assert!(Failure::EMFILE.to_error().to_string().contains("open files"));
+        // std has no kinds for these.
+        for (failure, text) in [
+            (Failure::EMFILE, "open files"),
+            (Failure::ENOBUFS, "buffer space"),
+            (Failure::EAFNOSUPPORT, "amily"),
+            (Failure::ENOPROTOOPT, "rotocol"),
+        ] {
+            let said = failure.to_error().to_string();
+            assert!(said.contains(text), "{failure:?}: {said}");
+        }
     }
 }

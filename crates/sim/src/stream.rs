@@ -246,7 +246,12 @@ impl Socket for SimSocket {
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        let call = Call::Shutdown(how);
+        let ordered = self.kernel.ordered_failure(self.machine, call, Some(self.id));
         let told = self.with(|end| {
+            if let Some(failure) = ordered {
+                return Err(failure);
+            }
             if end.state == State::Connected { Ok(end.shut(how)) } else { Err(Failure::ENOTCONN) }
         })?;
         let result = told.map_err(io::Error::from);

@@ -15,7 +15,7 @@ use common::{reports, run, scripted, settle};
 use millrun_loop::{LoopHandle, sleep, spawn, timeout};
 use millrun_sim::Failure;
 use millrun_streams::{CloseOutcome, ConnectionLost, WriteError};
-use millrun_transport::{CloseTimedOut, Watermarks};
+use millrun_transport::{CloseTimedOut, Watermarks, os_error};
 
 /// Whether a future is done at its first poll.
 async fn at_once<F: Future>(future: F) -> Option<F::Output> {
@@ -162,9 +162,26 @@ fn st_069_drain_fails_with_the_readers_error() {
         peer.send(b"last words");
         peer.fail(Failure::ETIMEDOUT);
         settle().await;
-        assert_eq!(writer.drain().await.unwrap_err().raw_os_error(), Some(110));
+        assert_eq!(os_error(&writer.drain().await.unwrap_err()), Some(110));
         assert_eq!(reader.read(100).await.unwrap(), b"last words");
-        assert_eq!(reader.read(100).await.unwrap_err().raw_os_error(), Some(110));
+        assert_eq!(os_error(&reader.read(100).await.unwrap_err()), Some(110));
+    });
+}
+
+/// Before `connection_lost` has come, too.
+#[test]
+fn a_write_behind_one_that_failed_tells_what_failed() {
+    run(async |sim| {
+        let (_reader, writer, peer) = scripted(&sim, 100).await;
+        peer.fail_next_write(Failure::EPIPE);
+        writer.write(b"lost").unwrap();
+        writer.flush();
+        for _ in 0..2 {
+            let Err(WriteError::Lost(error)) = writer.write(b"more") else { panic!("taken") };
+            assert_eq!((error.kind(), os_error(&error)), (ErrorKind::BrokenPipe, Some(32)));
+            assert!(error.to_string().starts_with("sending to 127.0.0.1:"), "{error}");
+            settle().await;
+        }
     });
 }
 

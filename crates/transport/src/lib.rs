@@ -115,6 +115,7 @@ pub use server::{
     create_server,
 };
 pub use socket::{
-    CLOSE_TIMEOUT, ConnectionOwner, SocketTransport, TransportFamily, TransportOptions,
+    CLOSE_TIMEOUT, ConnectionOwner, Operation, SocketError, SocketTransport, TransportFamily,
+    TransportOptions, os_error,
 };
 pub use transport::{CloseOutcome, CloseTimedOut, Flow, Transport, extra_info};

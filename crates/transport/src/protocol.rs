@@ -57,7 +57,7 @@ pub trait Protocol {
     }
 
     /// The connection is over; the last call. `None` after an end of file, a close or an abort of
-    /// ours, else the error. Whether everything was sent is
+    /// ours, else the error: the kernel's has a [`SocketError`](crate::SocketError) inside, which says what failed. Whether everything was sent is
     /// [`Transport::close_outcome`](crate::Transport::close_outcome).
     fn connection_lost(&mut self, error: Option<io::Error>) {
         let _ = error;

@@ -77,6 +77,12 @@ pub trait Transport: fmt::Debug {
     /// How the connection ended; `None` until `connection_lost` is queued.
     fn close_outcome(&self) -> Option<CloseOutcome>;
 
+    /// Why the connection ends, if an error ends it: what `connection_lost` will be given, as soon as it is
+    /// known. `None` again when that has been called.
+    fn error(&self) -> Option<io::Error> {
+        None
+    }
+
     /// No `data_received` and no `eof_received` until resumed; what arrives stays in the kernel.
     /// Idempotent.
     fn pause_reading(&self);

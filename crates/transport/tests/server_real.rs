@@ -121,7 +121,8 @@ fn sv_009_an_address_of_nobody_here_is_skipped() {
         let server = Serve::addresses(both).serve(&handle, Recorder::new).await.unwrap();
         assert_eq!(server.local_addrs().len(), 1);
         let none = Serve::on("192.0.2.1", 0).serve(&handle, Recorder::new).await.unwrap_err();
-        assert_eq!(none.to_string(), "could not bind on any address out of [192.0.2.1:0]");
+        let text = "could not bind on any address out of [192.0.2.1:0]: ";
+        assert!(none.to_string().starts_with(text), "{none}");
     });
 }
 

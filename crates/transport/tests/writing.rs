@@ -9,8 +9,8 @@ use std::net::Shutdown;
 use bytes::Bytes;
 use common::{Connection, World};
 use millrun_selector::MAX_SLICES;
-use millrun_sim::{Failure, Syscall};
-use millrun_transport::{CloseOutcome, Flow, Transport, Watermarks};
+use millrun_sim::{Call, Failure, Syscall};
+use millrun_transport::{CloseOutcome, Flow, Transport, Watermarks, os_error};
 
 fn is_polling(c: &Connection) -> bool {
     format!("{:?}", c.transport).contains("write=<polling")
@@ -101,14 +101,16 @@ fn t_046_a_send_that_fails_ends_the_connection_not_the_call() {
     assert!(c.log.is_empty() && c.transport.is_closing());
     world.settle();
     let log = c.log.take();
-    assert!(log.len() == 1 && log[0].starts_with("lost BrokenPipe"), "{log:?}");
+    let text = "lost BrokenPipe: sending to ";
+    assert!(log.len() == 1 && log[0].starts_with(text), "{log:?}");
     assert!(world.reports().is_empty(), "T-006");
 
     let c = world.connect_ungathered();
     c.peer.fail_next_write(ErrorKind::InvalidData);
     c.transport.write(b"lost");
     world.settle();
-    assert_eq!(c.log.take(), ["lost InvalidData: invalid data"]);
+    let log = c.log.take();
+    assert!(log.len() == 1 && log[0].starts_with("lost InvalidData: sending to "), "{log:?}");
     let reports = world.reports();
     assert!(
         reports.len() == 1 && reports[0].starts_with("fatal write error on socket transport"),
@@ -335,6 +337,45 @@ fn t_057_write_eof_with_nothing_buffered_shuts_down_at_once() {
     c.peer.send("still heard");
     world.settle();
     assert_eq!(c.log.take(), ["data still heard"]);
+}
+
+/// Else the peer waits for an end of file that never comes.
+#[test]
+fn d_34_a_shutdown_that_fails_ends_the_connection() {
+    for peer_ended in [false, true] {
+        let mut world = World::new();
+        let c = world.connect();
+        if peer_ended {
+            c.peer.send_eof();
+            world.settle();
+        }
+        c.peer.send("last words");
+        world.sim.fail_next(Call::Shutdown(Shutdown::Write), Failure::ENOBUFS);
+        c.transport.write_eof();
+        assert!(c.transport.is_closing());
+        let error = c.transport.error().unwrap();
+        assert_eq!(os_error(&error), Failure::ENOBUFS.to_error().raw_os_error());
+        world.settle();
+        let log = c.log.take();
+        let (last, before) = log.split_last().unwrap();
+        assert!(last.contains("shutdown of the connection to 127.0.0.1:"), "{log:?}");
+        assert_eq!(before, if peer_ended { ["eof"] } else { ["data last words"] });
+        assert!(!c.peer.is_open() && c.transport.error().is_none());
+    }
+}
+
+/// A peer that is gone already is told by reading, as what it did.
+#[test]
+fn a_shutdown_of_a_reset_connection_leaves_the_telling_to_reading() {
+    let mut world = World::new();
+    let c = world.connect();
+    c.peer.reset();
+    world.sim.fail_next(Call::Shutdown(Shutdown::Write), Failure::ENOTCONN);
+    c.transport.write_eof();
+    assert!(!c.transport.is_closing() && c.transport.error().is_none());
+    world.settle();
+    let log = c.log.take();
+    assert!(log.len() == 1 && log[0].starts_with("lost ConnectionReset: receiving"), "{log:?}");
 }
 
 #[test]

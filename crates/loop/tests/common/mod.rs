@@ -27,7 +27,7 @@ pub(crate) enum Call {
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     calls: RefCell<Vec<Call>>,
-    events: RefCell<VecDeque<Vec<Event>>>,
+    events: RefCell<VecDeque<io::Result<Vec<Event>>>>,
     refusals: RefCell<VecDeque<io::Error>>,
     now: Cell<Time>,
     keys: Cell<u32>,
@@ -68,7 +68,12 @@ impl Script {
     /// The next select that is asked reports this.
     pub(crate) fn report(&self, events: &[(Key, Readiness)]) {
         let event = |&(key, readiness)| Event { key, readiness };
-        self.events.borrow_mut().push_back(events.iter().map(event).collect());
+        self.events.borrow_mut().push_back(Ok(events.iter().map(event).collect()));
+    }
+
+    /// The next select that is asked fails so.
+    pub(crate) fn fail_select(&self, kind: io::ErrorKind) {
+        self.events.borrow_mut().push_back(Err(kind.into()));
     }
 
     /// The next `set_interest` fails so.
@@ -128,7 +133,7 @@ impl Selector for ScriptSelector {
     fn select(&mut self, timeout: Option<Duration>, out: &mut Vec<Event>) -> io::Result<()> {
         self.0.calls.borrow_mut().push(Call::Select(timeout));
         if let Some(events) = self.0.events.borrow_mut().pop_front() {
-            out.extend(events);
+            out.extend(events?);
             return Ok(());
         }
         match timeout {

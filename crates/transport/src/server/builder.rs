@@ -200,7 +200,7 @@ impl<T: Place> Serve<T> {
             // From here on a failure closes what has been added.
             let server = Server::new(state.clone());
             for listener in listeners {
-                let address = listener.local_addr().map_err(ServeError::Loop)?;
+                let address = listener.local_addr().map_err(ServeError::Address)?;
                 let file = if clean_up { file_of(&*listener, &address) } else { None };
                 state.add(Listening::new(state.clone(), listener, address, file));
             }

@@ -39,7 +39,11 @@ pub enum ServeError {
     NoneBound {
         /// All that were tried.
         addresses: Vec<Address>,
+        /// What the kernel said of the last one.
+        source: io::Error,
     },
+    /// A listening socket does not tell its address.
+    Address(io::Error),
     /// The loop could not take a listening socket (it is closed, say).
     Loop(io::Error),
 }
@@ -53,6 +57,7 @@ impl ServeError {
             ServeError::NoneBound { .. } => io::ErrorKind::AddrNotAvailable,
             ServeError::Resolve { source, .. }
             | ServeError::Bind { source, .. }
+            | ServeError::Address(source)
             | ServeError::Loop(source) => source.kind(),
         }
     }
@@ -66,6 +71,8 @@ impl ServeError {
         match self {
             ServeError::Resolve { source, .. }
             | ServeError::Bind { source, .. }
+            | ServeError::NoneBound { source, .. }
+            | ServeError::Address(source)
             | ServeError::Loop(source) => Some(source),
             _ => None,
         }
@@ -93,8 +100,11 @@ impl fmt::Display for ServeError {
             ServeError::Bind { address, source } => {
                 write!(f, "error while attempting to bind on address {address}: {source}")
             }
-            ServeError::NoneBound { addresses } => {
-                write!(f, "could not bind on any address out of {addresses:?}")
+            ServeError::NoneBound { addresses, source } => {
+                write!(f, "could not bind on any address out of {addresses:?}: {source}")
+            }
+            ServeError::Address(source) => {
+                write!(f, "a listening socket does not tell its address: {source}")
             }
             ServeError::Loop(source) => write!(f, "the loop can't watch a listener: {source}"),
         }

@@ -117,17 +117,21 @@ fn listen_on_each(
     options: &ListenOptions,
 ) -> Result<Vec<Box<dyn Listener>>, ServeError> {
     let mut listeners = Vec::new();
+    let mut last = None;
     for address in &addresses {
         match listen_on(handle, address, options) {
             Ok(bound) => listeners.push(bound),
             Err(error) if is_foreign(&error) => {
                 tracing::warn!(%address, %error, "skipped: not an address of this machine");
+                last = Some(error);
             }
             Err(source) => return Err(ServeError::Bind { address: address.clone(), source }),
         }
     }
     if listeners.is_empty() {
-        return Err(ServeError::NoneBound { addresses });
+        // There is an address, and none was bound.
+        let source = last.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into());
+        return Err(ServeError::NoneBound { addresses, source });
     }
     Ok(listeners)
 }

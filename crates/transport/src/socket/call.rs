@@ -4,7 +4,7 @@ use std::io;
 
 use millrun_loop::{ErrorContext, Panic, catch};
 
-use super::SocketTransport;
+use super::{Operation, SocketError, SocketTransport};
 use crate::Protocol;
 
 impl SocketTransport {
@@ -32,13 +32,16 @@ impl SocketTransport {
 
     /// The connection can't go on. An operating system's error is the network's ordinary life and only
     /// logged (T-006); any other is a program's, and the handler is told (T-007).
-    pub(super) fn fatal(&self, what: &'static str, error: io::Error) {
+    pub(super) fn fatal(&self, what: &'static str, operation: Option<Operation>, error: io::Error) {
         if is_of_the_system(&error) {
             tracing::debug!("{self:?}: {what}: {error}");
         } else {
             self.report(ErrorContext::new(what).error(copy_of(&error)));
         }
-        self.end(Some(error));
+        self.end(Some(match operation {
+            Some(operation) => self.named(operation, error),
+            None => error,
+        }));
     }
 
     pub(super) fn report(&self, context: ErrorContext) {
@@ -51,8 +54,14 @@ impl SocketTransport {
     }
 }
 
-/// For a report: the error itself is for `connection_lost`, and can't be cloned. Its text is a stranger's code.
+/// The error itself is for `connection_lost`, and can't be cloned. Its text is a stranger's code.
 pub(super) fn copy_of(error: &io::Error) -> io::Error {
+    if let Some(number) = error.raw_os_error() {
+        return io::Error::from_raw_os_error(number);
+    }
+    if let Some(ours) = error.get_ref().and_then(|inner| inner.downcast_ref::<SocketError>()) {
+        return io::Error::new(error.kind(), ours.copy());
+    }
     let text = catch(|| error.to_string())
         .unwrap_or_else(|panic| format!("an error whose text can't be had: {panic}"));
     io::Error::new(error.kind(), text)

@@ -7,9 +7,9 @@ use std::time::Duration;
 use millrun_loop::{ErrorContext, catch};
 use millrun_selector::Time;
 
-use super::SocketTransport;
 use super::call::{copy_of, is_of_the_system};
 use super::state::{BLOCKED, SENDING, UNSENT};
+use super::{Operation, SocketTransport};
 use crate::CloseTimedOut;
 use crate::lifecycle::{Lifecycle, Next};
 
@@ -70,17 +70,22 @@ impl SocketTransport {
     }
 
     /// Nobody gets this error: another one came first. What is inside may be a stranger's, and its drop too.
-    fn drop_error(&self, error: Option<io::Error>) {
+    pub(super) fn drop_error(&self, error: Option<io::Error>) {
         if let Err(panic) = catch(move || drop(error)) {
             self.report(ErrorContext::new("dropping an error failed").panic(panic));
         }
     }
 
     fn shut_down(&self) {
-        // A peer that is gone already makes it fail; reading will tell.
         let shut = catch(|| self.socket(|socket| socket.shutdown(Shutdown::Write)));
-        if let Some(Err(error)) = shut.unwrap_or_else(|panic| Some(Err(io::Error::other(panic)))) {
-            tracing::debug!("{self:?}: shutdown failed: {error}");
+        match shut.unwrap_or_else(|panic| Some(Err(io::Error::other(panic)))) {
+            None | Some(Ok(())) => {}
+            // The peer is gone already: reading tells.
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotConnected => {
+                tracing::debug!("{self:?}: shutdown failed: {error}");
+            }
+            // Else the peer would wait for an end of file that never comes.
+            Some(Err(error)) => self.write_failed(Operation::Shutdown, error, 0),
         }
     }
 

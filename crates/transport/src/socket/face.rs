@@ -7,6 +7,7 @@ use bytes::Bytes;
 use millrun_loop::catch;
 use millrun_selector::{Address, Socket, SocketOption, SocketOptionName};
 
+use super::call::copy_of;
 use super::outgoing::Data;
 use super::state::GATHERS;
 use super::{Peer, SocketTransport};
@@ -68,6 +69,15 @@ impl Transport for SocketTransport {
             0 => CloseOutcome::Flushed,
             unsent => CloseOutcome::Unsent(unsent),
         })
+    }
+
+    fn error(&self) -> Option<io::Error> {
+        // Its text may be a stranger's code, which may ask here again.
+        let error = self.peek(|rare| rare.error.take())?;
+        let copy = copy_of(&error);
+        let second = self.rare(|rare| rare.error.replace(error));
+        self.drop_error(second);
+        Some(copy)
     }
 
     fn pause_reading(&self) {

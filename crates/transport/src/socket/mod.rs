@@ -12,6 +12,7 @@
 //! | `settle.rs` | what is left for the end of the unit? |
 //! | `close.rs` | who ends a connection, and by when? |
 //! | `end.rs` | in which order does it end: `connection_lost`, the socket, the owner? |
+//! | `error.rs` | which call of a socket failed, and with whom? |
 //! | `call.rs` | how is user code called, and what if it fails? |
 //! | `face.rs` | which of all this is [`Transport`]? |
 //! | `family.rs`, `rare.rs`, `state.rs` | where is it kept, so that an idle connection is small? |
@@ -19,6 +20,7 @@
 mod call;
 mod close;
 mod end;
+mod error;
 mod face;
 mod family;
 mod outgoing;
@@ -38,6 +40,7 @@ use std::rc::{Rc, Weak};
 use millrun_loop::{ErrorContext, LoopHandle, Watch, catch};
 use millrun_selector::{Address, Interest, Key, Readiness, Socket};
 
+pub use error::{Operation, SocketError, os_error};
 pub use family::{CLOSE_TIMEOUT, ConnectionOwner, TransportFamily, TransportOptions};
 
 use crate::Protocol;
@@ -197,6 +200,7 @@ impl SocketTransport {
         if let Err(error) = self.handle().set_interest(self.key.get(), interest) {
             // The registration is gone: without it nothing would ever happen again. Once ending, that is
             // as it should be.
+            let error = self.named(Operation::Watch, error);
             self.end(Some(error));
         }
     }

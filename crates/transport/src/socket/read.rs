@@ -8,8 +8,8 @@ use std::io::{self, ErrorKind};
 
 use millrun_loop::{BlockSize, Panic, SMALL_BLOCK};
 
-use super::SocketTransport;
 use super::state::FILLED;
+use super::{Operation, SocketTransport};
 use crate::lifecycle::Lifecycle;
 use crate::{Landing, Protocol};
 
@@ -31,7 +31,12 @@ pub(super) enum Received {
 }
 
 /// What failed, and how.
-pub(super) struct Failure(&'static str, io::Error);
+pub(super) struct Failure {
+    what: &'static str,
+    /// `None` for what a callback gave.
+    operation: Option<Operation>,
+    error: io::Error,
+}
 
 /// What a receive gave, unless nobody was home; or a panic, and of what.
 type Outcome = Option<Result<Received, (Panic, Callback)>>;
@@ -72,8 +77,13 @@ impl SocketTransport {
                 self.update_interest();
             }
             Received::Eof => self.eof(),
-            Received::Failed(failure) => self.fatal(failure.0, failure.1),
+            Received::Failed(failure) => self.receive_failed(*failure),
         }
+    }
+
+    #[cold]
+    fn receive_failed(&self, Failure { what, operation, error }: Failure) {
+        self.fatal(what, operation, error);
     }
 
     /// What was received, if nothing panicked.
@@ -196,7 +206,7 @@ impl SocketTransport {
                         return self.queue_drain();
                     }
                 }
-                Received::Failed(failure) => self.fatal(failure.0, failure.1),
+                Received::Failed(failure) => self.receive_failed(*failure),
                 Received::Nothing | Received::NoRoom | Received::Eof => {}
             }
         }
@@ -224,13 +234,17 @@ fn conclude(read: io::Result<usize>, taken: io::Result<()>, callback: &'static s
         (Err(e), Ok(())) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
             Received::Nothing
         }
-        (Err(error), Ok(())) => failed("fatal read error on socket transport", error),
+        (Err(error), Ok(())) => {
+            let what = "fatal read error on socket transport";
+            let operation = Some(Operation::Receive);
+            Received::Failed(Box::new(Failure { what, operation, error }))
+        }
     }
 }
 
 #[cold]
 fn failed(what: &'static str, error: io::Error) -> Received {
-    Received::Failed(Box::new(Failure(what, error)))
+    Received::Failed(Box::new(Failure { what, operation: None, error }))
 }
 
 #[cold]

@@ -10,9 +10,9 @@ use std::io::ErrorKind;
 
 use millrun_loop::{Panic, catch};
 
-use super::SocketTransport;
 use super::outgoing::{Data, Outgoing};
 use super::state::{BLOCKED, GATHERS, PLAIN, SENDING, SENT, UNSENT};
+use super::{Operation, SocketTransport};
 use crate::buffer::{Piece, WriteBuffer};
 use crate::lifecycle::{Lifecycle, Next};
 use crate::{Flow, Watermarks};
@@ -166,7 +166,7 @@ impl SocketTransport {
             Some(Err(error)) => {
                 let unsent = out.buffer.clear(pool);
                 drop(out);
-                return self.write_failed(error, unsent);
+                return self.write_failed(Operation::Send, error, unsent);
             }
         };
         out.buffer.consume(sent, pool);
@@ -210,21 +210,22 @@ impl SocketTransport {
     }
 
     /// A write failed. Nothing more will leave, but what the peer sent before may still be read (D-21).
-    fn write_failed(&self, error: std::io::Error, unsent: usize) {
+    pub(super) fn write_failed(&self, operation: Operation, error: std::io::Error, unsent: usize) {
         self.state.clear(BLOCKED);
         self.rare(|rare| rare.unsent += unsent);
-        match self.step(Lifecycle::handle_write_error) {
+        let next = self.step(Lifecycle::handle_write_error);
+        if let Next::Drain = next {
+            tracing::debug!("{self:?}: fatal write error on socket transport: {error}");
+        }
+        self.report_write_error(&error);
+        let error = self.named(operation, error);
+        match next {
             Next::Drain => {
-                tracing::debug!("{self:?}: fatal write error on socket transport: {error}");
-                self.report_write_error(&error);
                 self.rare(|rare| rare.error.get_or_insert(error).kind());
                 self.update_interest();
                 self.queue_drain();
             }
-            next => {
-                self.report_write_error(&error);
-                self.follow(next, Some(error));
-            }
+            next => self.follow(next, Some(error)),
         }
     }
 
