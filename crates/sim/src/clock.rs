@@ -10,6 +10,10 @@ use millrun_selector::{Clock, Time};
 pub(crate) struct SimClock(Cell<Time>);
 
 impl SimClock {
+    pub(crate) fn now_here(&self) -> Time {
+        self.0.get()
+    }
+
     /// Moves forward to `moment`; never back.
     pub(crate) fn advance_to(&self, moment: Time) {
         self.0.set(self.0.get().max(moment));

@@ -85,6 +85,15 @@ pub(crate) struct Endpoint {
     /// No packet to here may arrive before this: packets don't overtake.
     pub(crate) latest_arrival: Time,
 
+    /// When it began to connect.
+    pub(crate) began: Time,
+    /// It ends with ETIMEDOUT then: something is held that it has sent, or waits for.
+    pub(crate) alarm: Option<Time>,
+    /// It ended with ETIMEDOUT, and its peer does not know.
+    pub(crate) gave_up: bool,
+    /// Arrived bytes of which the sender can't hear.
+    pub(crate) acks_owed: usize,
+
     pub(crate) read_shut: bool,
     pub(crate) write_shut: bool,
     pub(crate) fin_received: bool,
@@ -129,6 +138,10 @@ impl Endpoint {
             window: None,
             starved: false,
             latest_arrival: Time::ZERO,
+            began: Time::ZERO,
+            alarm: None,
+            gave_up: false,
+            acks_owed: 0,
             read_shut: false,
             write_shut: false,
             fin_received: false,

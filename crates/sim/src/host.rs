@@ -21,7 +21,7 @@ use crate::{Call, Failure, Faults, Sim};
 #[derive(Clone)]
 pub struct SimHost {
     sim: Sim,
-    id: MachineId,
+    pub(crate) id: MachineId,
 }
 
 /// The parts that an event loop is built from.
@@ -96,6 +96,32 @@ impl SimHost {
     pub fn set_buffers(&self, send: usize, receive: usize) {
         let buffers = Buffers { send: send.max(1), receive: receive.max(1) };
         self.machine_mut(|machine| machine.buffers = Some(buffers));
+    }
+}
+
+/// Its power.
+impl SimHost {
+    /// Cuts it off: its sockets are gone, and nobody is told. Its programs hold dead objects, whose calls fail with EINVAL:
+    /// drop them. Who sends to it waits until it is [back](SimHost::restart), and is reset then, or gives up after
+    /// the [user timeout](Sim::set_user_timeout). A host that is away already stays so.
+    pub fn crash(&self) {
+        if self.is_up() {
+            self.sim.kernel.tables.borrow_mut().crash(self.id);
+        }
+    }
+
+    /// Makes it reachable again, with no socket.
+    pub fn restart(&self) {
+        let mut tables = self.sim.kernel.tables.borrow_mut();
+        tables.restart(self.id);
+        tables.release();
+        drop(tables);
+        self.sim.kernel.settle();
+    }
+
+    /// It has not crashed, or is there again.
+    pub fn is_up(&self) -> bool {
+        self.machine(|machine| machine.is_up)
     }
 }
 

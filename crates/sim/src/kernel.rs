@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::fmt;
 use std::io;
 use std::rc::Rc;
@@ -19,10 +19,12 @@ use crate::endpoint::{Buffers, Endpoint, Id, Kind, Owner, State};
 use crate::link::{Packet, Rule};
 use crate::listener::Listening;
 use crate::machine::{MachineId, Machines};
+use crate::partition::USER_TIMEOUT;
 use crate::record::Log;
 use crate::registry::Registry;
 use crate::resolver::SimResolver;
-use crate::wire::{Flight, Outgoing};
+use crate::trace::{Trace, What};
+use crate::wire::{Flight, Outgoing, Payload};
 use crate::{Call, Counters, Failure, Fault, Faults, Injected, Rng};
 
 pub(crate) struct Kernel {
@@ -55,6 +57,17 @@ pub(crate) struct Tables {
     pub(crate) wire: BinaryHeap<Reverse<Flight>>,
     pub(crate) launched: u64,
     pub(crate) outbox: VecDeque<Outgoing>,
+    /// What can't get through, in the order in which it was sent.
+    pub(crate) held: BTreeMap<u64, Outgoing>,
+    /// Ways that no packet can go.
+    pub(crate) barred: BTreeSet<(MachineId, MachineId)>,
+    /// No host is away.
+    pub(crate) all_up: bool,
+    /// When connections end by themselves.
+    pub(crate) alarms: BTreeSet<(Time, Id)>,
+    pub(crate) user_timeout: Duration,
+    pub(crate) clock: Rc<SimClock>,
+    pub(crate) trace: Trace,
     pub(crate) machines: Machines,
     pub(crate) buffers: Buffers,
     /// Orders of tests: on one machine, or on any.
@@ -68,9 +81,10 @@ pub(crate) struct Tables {
 
 impl Kernel {
     pub(crate) fn new(seed: u64) -> Kernel {
+        let clock = Rc::new(SimClock::default());
         Kernel {
             seed,
-            clock: Rc::new(SimClock::default()),
+            clock: Rc::clone(&clock),
             resolver: Arc::new(SimResolver::new()),
             faults: Cell::new(Faults::NONE),
             rules: RefCell::new(Rc::new([])),
@@ -87,6 +101,13 @@ impl Kernel {
                 wire: BinaryHeap::new(),
                 launched: 0,
                 outbox: VecDeque::new(),
+                held: BTreeMap::new(),
+                barred: BTreeSet::new(),
+                all_up: true,
+                alarms: BTreeSet::new(),
+                user_timeout: USER_TIMEOUT,
+                clock: Rc::clone(&clock),
+                trace: Trace::default(),
                 machines: Machines::new(),
                 buffers: Buffers::DEFAULT,
                 fail_next: Vec::new(),
@@ -115,36 +136,74 @@ impl Kernel {
     pub(crate) fn settle(&self) {
         loop {
             let next = self.tables.borrow_mut().outbox.pop_front();
+            let now = self.clock.now();
             if let Some(outgoing) = next {
-                let now = self.clock.now();
-                let due = now + self.delay(&outgoing, now);
-                self.tables.borrow_mut().launch(due, outgoing);
-            } else if !self.tables.borrow_mut().arrive(self.clock.now()) {
+                self.depart(outgoing, now);
+                continue;
+            }
+            let mut tables = self.tables.borrow_mut();
+            let arrived = tables.arrive(now);
+            if !tables.ring(now) && !arrived {
                 return;
             }
         }
     }
 
-    fn delay(&self, outgoing: &Outgoing, now: Time) -> Duration {
-        let rules = Rc::clone(&self.rules.borrow());
-        if rules.is_empty() || outgoing.from.is_unix() {
-            return outgoing.wait;
+    /// Puts a packet on the wire, in pieces if a rule says so.
+    fn depart(&self, outgoing: Outgoing, now: Time) {
+        let is_held = !matches!(outgoing.payload, Payload::Connect { .. })
+            && !self.tables.borrow().is_open(outgoing.route);
+        if is_held {
+            let mut tables = self.tables.borrow_mut();
+            let number = tables.number();
+            return tables.hold(now, Outgoing { number, ..outgoing });
         }
-        let packet = Packet {
+        let rules = Rc::clone(&self.rules.borrow());
+        let (from, to) = outgoing.route;
+        // A host's packets to itself leave no machine. (The one without a name is the whole rest of the world.)
+        let is_inside = from == to && from != MachineId::WORLD;
+        if rules.is_empty() || outgoing.from.is_unix() || is_inside {
+            return self.tables.borrow_mut().launch(now + outgoing.wait, outgoing);
+        }
+        let mut rest = Some(outgoing);
+        while let Some(mut piece) = rest {
+            let most = self.of(&piece, now, |packet| {
+                rules.iter().map(|rule| rule.most(packet)).min().unwrap_or(usize::MAX)
+            });
+            rest = piece.split_off(most);
+            let delay = self.of(&piece, now, |packet| {
+                rules.iter().fold(piece.wait, |sum, rule| {
+                    sum.saturating_add(self.dice(|rng| rule.delay(packet, rng)))
+                })
+            });
+            self.tables.borrow_mut().launch(now + delay, piece);
+        }
+    }
+
+    /// Shows a packet to rules.
+    fn of<R>(&self, outgoing: &Outgoing, now: Time, ask: impl FnOnce(&Packet<'_>) -> R) -> R {
+        let name = |id| {
+            let tables = self.tables.borrow();
+            tables.machines.get(id).host.as_ref().map(|host| Rc::clone(&host.name))
+        };
+        let (from_host, to_host) = (name(outgoing.route.0), name(outgoing.route.1));
+        ask(&Packet {
             from: &outgoing.from,
             to: &outgoing.to,
+            from_host: from_host.as_deref(),
+            to_host: to_host.as_deref(),
             kind: outgoing.payload.kind(),
             bytes: outgoing.payload.bytes(),
             sent: now,
-        };
-        rules.iter().fold(outgoing.wait, |sum, rule| {
-            sum.saturating_add(self.dice(|rng| rule.delay(&packet, rng)))
         })
     }
 
     /// When something will next arrive.
     pub(crate) fn next_event(&self) -> Option<Time> {
-        self.tables.borrow().wire.peek().map(|flight| flight.0.due)
+        let tables = self.tables.borrow();
+        let arrival = tables.wire.peek().map(|flight| flight.0.due);
+        let alarm = tables.alarms.first().map(|(at, _)| *at);
+        arrival.into_iter().chain(alarm).min()
     }
 
     /// Moves the clock to `moment`, stopping at everything that arrives until then.
@@ -168,12 +227,9 @@ impl Kernel {
         let meant = |on: Option<MachineId>| on.is_none_or(|on| on == machine);
         let place = tables.fail_next.iter().position(|(on, c, _)| *c == call && meant(*on))?;
         let (_, _, failure) = tables.fail_next.remove(place);
-        tables.injected.push(Injected {
-            at: self.clock.now(),
-            call,
-            socket,
-            fault: Fault::Error(failure),
-        });
+        let fault = Fault::Error(failure);
+        tables.injected.push(Injected { at: self.clock.now(), call, socket, fault });
+        tables.tell(machine, || What::Meets { socket, fault });
         Some(failure)
     }
 }
@@ -192,6 +248,17 @@ impl Tables {
         let id = self.next_id;
         self.next_id += 1;
         id
+    }
+
+    /// The place of a packet among all that were sent.
+    pub(crate) fn number(&mut self) -> u64 {
+        self.launched += 1;
+        self.launched
+    }
+
+    /// The number that the next socket will have.
+    pub(crate) fn peek_id(&self) -> Id {
+        self.next_id
     }
 
     /// Adds an end. One that a program holds can be found by its cell.

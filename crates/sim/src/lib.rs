@@ -109,6 +109,7 @@ mod link;
 mod listener;
 mod machine;
 mod network;
+mod partition;
 mod peer;
 mod record;
 mod registry;
@@ -117,14 +118,18 @@ mod rng;
 mod selector;
 mod sim;
 mod stream;
+mod trace;
 mod wire;
 
 pub use failure::Failure;
 pub use faults::Faults;
 pub use host::SimHost;
-pub use link::{Delay, Jitter, OnPort, Packet, PacketKind, Rule};
+pub use link::{
+    Bandwidth, Between, Delay, Jitter, Leaving, OnPort, Packet, PacketKind, Rule, Toward,
+};
 pub use peer::SimPeer;
 pub use record::{Call, Counters, Fault, Injected, Syscall};
 pub use rng::Rng;
 pub use selector::{Deadlock, ForeignSource};
 pub use sim::Sim;
+pub use trace::{Happening, What};

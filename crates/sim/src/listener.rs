@@ -11,6 +11,7 @@ use crate::endpoint::{Id, Kind, Owner};
 use crate::kernel::{Kernel, Tables};
 use crate::machine::MachineId;
 use crate::stream::SimSocket;
+use crate::trace::What;
 use crate::wire::Payload;
 use crate::{Call, Failure, Fault, Injected};
 
@@ -111,19 +112,20 @@ impl SimListener {
         if self.kernel.dice(|rng| rng.chance(would_block)) {
             // The kernel owes an edge for what it denied.
             tables.edge(self.id);
-            tables.injected.push(Injected {
-                at: millrun_selector::Clock::now(&*self.kernel.clock),
-                call: Call::Accept,
-                socket: Some(self.id),
-                fault: Fault::Error(Failure::EAGAIN),
-            });
+            let (socket, fault) = (Some(self.id), Fault::Error(Failure::EAGAIN));
+            let at = self.kernel.clock.now_here();
+            tables.injected.push(Injected { at, call: Call::Accept, socket, fault });
+            tables.tell(self.machine, || What::Meets { socket, fault });
             return Err(Failure::EAGAIN.into());
         }
         let next = tables.listeners.get_mut(&self.id).and_then(|l| l.queue.pop_front());
         match next.and_then(|id| tables.endpoints.get_mut(&id).map(|end| (id, end))) {
             Some((id, end)) => {
                 end.owner = Owner::Descriptor;
-                Ok((id, Rc::clone(&end.cell), end.kind, end.remote.clone()))
+                let accepted = (id, Rc::clone(&end.cell), end.kind, end.remote.clone());
+                let from = end.remote.clone();
+                tables.tell(self.machine, || What::Accepts { socket: id, from });
+                Ok(accepted)
             }
             None => Err(Failure::EAGAIN.into()),
         }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use millrun_selector::Address;
 
-use crate::endpoint::Buffers;
+use crate::endpoint::{Buffers, Id};
 use crate::{Failure, Faults};
 
 /// The place of a machine in the kernel's list.
@@ -28,6 +28,9 @@ pub(crate) struct Machine {
     /// How many sockets hold each port.
     ports: BTreeMap<u16, usize>,
     next_port: u16,
+    pub(crate) is_up: bool,
+    /// Sockets with a lower number were lost in a crash.
+    pub(crate) lost_below: Id,
     /// The numbers of its selectors.
     pub(crate) selectors: Vec<u32>,
     pub(crate) fd_limit: usize,
@@ -51,6 +54,8 @@ impl Machine {
             host,
             ports: BTreeMap::new(),
             next_port: FIRST_EPHEMERAL,
+            is_up: true,
+            lost_below: 0,
             selectors: Vec::new(),
             fd_limit: usize::MAX,
             buffers: None,
@@ -99,6 +104,13 @@ impl Machine {
                 self.ports.remove(&port);
             }
         }
+    }
+
+    /// Its power is gone. The next socket will have the number `next`.
+    pub(crate) fn crash(&mut self, next: Id) {
+        self.ports.clear();
+        self.is_up = false;
+        self.lost_below = next;
     }
 }
 
@@ -154,6 +166,10 @@ impl Machines {
             IpAddr::V6(_) => own.map_or(WORLD_V6, |host| host.v6).into(),
         };
         SocketAddr::new(ip, 0)
+    }
+
+    pub(crate) fn all_up(&self) -> bool {
+        self.0.iter().all(|machine| machine.is_up)
     }
 
     fn position(&self, is: impl Fn(&Host) -> bool) -> Option<MachineId> {

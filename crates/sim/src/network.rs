@@ -14,6 +14,7 @@ use crate::kernel::{Kernel, Tables, address_of};
 use crate::listener::{Listening, SimListener};
 use crate::machine::MachineId;
 use crate::stream::SimSocket;
+use crate::trace::What;
 use crate::wire::{Outgoing, Payload};
 use crate::{Call, Failure};
 
@@ -95,6 +96,7 @@ impl Tables {
             reuse_port: options.reuse_port,
             keep_alive: options.keep_alive,
         };
+        self.tell(machine, || What::Listens { at: listening.address.clone() });
         self.listeners.insert(id, listening);
         Ok((id, cell))
     }
@@ -141,10 +143,16 @@ impl Tables {
         (end.local, end.remote) = (local.clone(), to.clone());
         (end.no_delay, end.owns_port) = (true, owns_port);
         let there = self.machines.route(machine, to);
-        end.remote_machine = there;
+        (end.remote_machine, end.began) = (there, self.clock.now_here());
         let sender = self.insert(end);
+        self.tell_of(sender, |socket| What::Connects {
+            socket,
+            from: local.clone(),
+            to: to.clone(),
+        });
         self.outbox.push_back(Outgoing {
             route: (machine, there),
+            number: 0,
             from: local,
             to: to.clone(),
             sender,
@@ -170,10 +178,12 @@ impl Tables {
         let mut end = Endpoint::new(machine, kind, owner, State::Connected, buffers);
         (end.local, end.remote) = (local.clone(), to.clone());
         let client = self.insert(end);
-        let server = self.enqueue(listener, Kind::Unix, client, to.clone(), local);
+        let server = self.enqueue(listener, Kind::Unix, client, to.clone(), local.clone());
         if let Some(end) = self.endpoints.get_mut(&client) {
             end.peer = Some(server);
         }
+        self.tell_of(client, |socket| What::Connects { socket, from: local, to: to.clone() });
+        self.tell_of(client, |socket| What::Connected { socket });
         Ok(client)
     }
 

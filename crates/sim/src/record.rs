@@ -1,5 +1,6 @@
 //! What the kernel was asked for: [`Syscall`], [`Counters`], [`Injected`].
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
 
@@ -149,6 +150,15 @@ pub enum Fault {
     Error(Failure),
     /// The call transferred at most so many bytes, where it could have transferred more.
     Short(usize),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Error(failure) => write!(f, "{:?}", failure.kind()),
+            Fault::Short(bytes) => write!(f, "at most {bytes} bytes"),
+        }
+    }
 }
 
 /// What one scripted socket did.

@@ -18,7 +18,7 @@ use crate::record::Log;
 use crate::registry::Registry;
 use crate::selector::SimSelector;
 use crate::stream::SimSocket;
-use crate::{Call, Counters, Failure, Faults, Injected, SimPeer};
+use crate::{Call, Counters, Failure, Faults, Happening, Injected, SimPeer};
 
 /// A simulated operating system. Clones are the same one; it lives as long as anything that came from it.
 ///
@@ -94,6 +94,39 @@ impl Sim {
         let host = SimHost::new(self, id);
         self.kernel.resolver.set(name, Ok(host.addresses().into()));
         host
+    }
+}
+
+/// What lies between hosts.
+impl Sim {
+    /// Bars the way between two hosts, both ways. What is sent is held, and arrives after [`heal`](Sim::heal): a stream
+    /// loses nothing. Connecting gives up with ETIMEDOUT after 127 s, and a connection with bytes on the way
+    /// after the [user timeout](Sim::set_user_timeout). To what is barred already it changes nothing.
+    pub fn partition(&self, a: &SimHost, b: &SimHost) {
+        self.partition_one_way(a, b);
+        self.partition_one_way(b, a);
+    }
+
+    /// Bars one direction. Acknowledgements go the other way, so a sender whose bytes arrive may give up too.
+    pub fn partition_one_way(&self, from: &SimHost, to: &SimHost) {
+        self.kernel.tables.borrow_mut().bar(from.id, to.id);
+    }
+
+    /// Opens the way between two hosts, both ways. What was held leaves at once, in its order.
+    pub fn heal(&self, a: &SimHost, b: &SimHost) {
+        let mut tables = self.kernel.tables.borrow_mut();
+        tables.open(a.id, b.id);
+        tables.open(b.id, a.id);
+        tables.release();
+        drop(tables);
+        self.kernel.settle();
+    }
+
+    /// How long a connection may have bytes on the way that are not acknowledged before it ends with ETIMEDOUT, since
+    /// the way is barred or the other host is away: 924.6 s, Linux's own, unless told. For what is sent
+    /// from now on.
+    pub fn set_user_timeout(&self, timeout: Duration) {
+        self.kernel.tables.borrow_mut().user_timeout = timeout;
     }
 }
 
@@ -307,6 +340,16 @@ impl Sim {
         let tables = self.kernel.tables.borrow();
         let id = tables.by_cell.get(&address_of(source.readiness()?))?;
         tables.endpoints.get(id).map(|end| end.counters)
+    }
+
+    /// Keeps the last `lines` of what happens, for [`take_trace`](Sim::take_trace). Zero, the default, keeps nothing.
+    pub fn set_trace(&self, lines: usize) {
+        self.kernel.tables.borrow_mut().trace.keep(lines);
+    }
+
+    /// What happened since the last time, as far as it was kept.
+    pub fn take_trace(&self) -> Vec<Happening> {
+        self.kernel.take_trace()
     }
 
     /// Every fault that a call has met, by order or by chance.

@@ -16,6 +16,7 @@ use millrun_selector::{
 use crate::endpoint::{Answer, Endpoint, Id, Kind, Owner, State};
 use crate::kernel::Kernel;
 use crate::machine::MachineId;
+use crate::trace::What;
 use crate::wire::Payload;
 use crate::{Call, Failure, Fault, Injected, Syscall};
 
@@ -125,7 +126,9 @@ impl SimSocket {
         };
         if let Some(fault) = fault {
             let at = self.kernel.clock.now();
-            tables.injected.push(Injected { at, call, socket: Some(self.id), fault });
+            let socket = Some(self.id);
+            tables.injected.push(Injected { at, call, socket, fault });
+            tables.tell(self.machine, || What::Meets { socket, fault });
         }
         (twist, true)
     }
@@ -164,7 +167,9 @@ impl SimSocket {
             }
         })??;
         if n > 0 {
-            self.kernel.tables.borrow_mut().take_in(self.id);
+            let mut tables = self.kernel.tables.borrow_mut();
+            tables.tell(self.machine, || What::Receives { socket: self.id, bytes: n });
+            tables.take_in(self.id);
         }
         Ok(n)
     }
@@ -194,7 +199,9 @@ impl SimSocket {
         })??;
         let n = bytes.len();
         if n > 0 {
-            self.kernel.tables.borrow_mut().send(self.id, Payload::Data(bytes));
+            let mut tables = self.kernel.tables.borrow_mut();
+            tables.tell(self.machine, || What::Sends { socket: self.id, bytes: n });
+            tables.send(self.id, Payload::Data(bytes));
         }
         Ok(n)
     }
@@ -266,6 +273,7 @@ impl Socket for SimSocket {
         {
             let mut tables = self.kernel.tables.borrow_mut();
             if result? {
+                tables.tell(self.machine, || What::SendsFin { socket: self.id });
                 tables.send(self.id, Payload::Fin);
             }
             if self.kind == Kind::Unix && how != Shutdown::Write {
@@ -370,9 +378,18 @@ impl Drop for SimSocket {
                 Kind::Tcp => Some(Payload::Fin),
             };
             let port = end.local.port().filter(|_| end.owns_port);
+            match &last {
+                Some(Payload::Reset(_)) => {
+                    tables.tell(self.machine, || What::SendsReset { socket: self.id });
+                }
+                Some(_) => tables.tell(self.machine, || What::SendsFin { socket: self.id }),
+                None => {}
+            }
             if let Some(last) = last {
                 tables.send(self.id, last);
             }
+            tables.tell(self.machine, || What::Closes { socket: self.id });
+            tables.disarm(self.id);
             if let Some(port) = port {
                 tables.machines.get_mut(self.machine).release_port(port);
             }

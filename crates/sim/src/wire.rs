@@ -10,12 +10,15 @@ use crate::endpoint::{Endpoint, Id, Kind, Owner, Segment, State};
 use crate::kernel::Tables;
 use crate::link::PacketKind;
 use crate::machine::MachineId;
+use crate::trace::What;
 
 /// Sent, and its delay not yet known.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     /// From which machine to which.
     pub(crate) route: (MachineId, MachineId),
+    /// Its place among all that were sent: zero before.
+    pub(crate) number: u64,
     pub(crate) from: Address,
     pub(crate) to: Address,
     pub(crate) sender: Id,
@@ -54,8 +57,26 @@ impl Payload {
         }
     }
 
+    /// Keeps the first `most` bytes, and gives the others. A piece has one byte at least.
+    fn split_off(&mut self, most: usize) -> Option<Payload> {
+        match self {
+            Payload::Data(bytes) if bytes.len() > most.max(1) => {
+                Some(Payload::Data(bytes.split_off(most.max(1))))
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         if let Payload::Data(bytes) = self { bytes.len() } else { 0 }
+    }
+}
+
+impl Outgoing {
+    /// Keeps the first `most` bytes, and gives a packet with the others.
+    pub(crate) fn split_off(&mut self, most: usize) -> Option<Outgoing> {
+        let payload = self.payload.split_off(most)?;
+        Some(Outgoing { payload, from: self.from.clone(), to: self.to.clone(), ..*self })
     }
 }
 
@@ -63,13 +84,12 @@ impl Payload {
 #[derive(Debug)]
 pub(crate) struct Flight {
     pub(crate) due: Time,
-    number: u64,
     outgoing: Outgoing,
 }
 
 impl Ord for Flight {
     fn cmp(&self, other: &Flight) -> Ordering {
-        (self.due, self.number).cmp(&(other.due, other.number))
+        (self.due, self.outgoing.number).cmp(&(other.due, other.outgoing.number))
     }
 }
 
@@ -94,21 +114,30 @@ impl Tables {
             let (from, to, target) = (end.local.clone(), end.remote.clone(), end.peer);
             if target.is_some() {
                 let (wait, route) = (Duration::ZERO, (end.machine, end.remote_machine));
-                self.outbox.push_back(Outgoing { route, from, to, sender, target, wait, payload });
+                self.outbox.push_back(Outgoing {
+                    route,
+                    number: 0,
+                    from,
+                    to,
+                    sender,
+                    target,
+                    wait,
+                    payload,
+                });
             }
         }
     }
 
     /// Puts a packet on the wire, behind all that went before it to the same end.
-    pub(crate) fn launch(&mut self, due: Time, outgoing: Outgoing) {
+    pub(crate) fn launch(&mut self, due: Time, mut outgoing: Outgoing) {
         let mut due = due;
         if let Some(end) = outgoing.target.and_then(|id| self.endpoints.get_mut(&id)) {
             due = due.max(end.latest_arrival);
             end.latest_arrival = due;
         }
-        let number = self.launched;
-        self.launched += 1;
-        self.wire.push(std::cmp::Reverse(Flight { due, number, outgoing }));
+        outgoing.number = self.number();
+        outgoing.wait = Duration::ZERO;
+        self.wire.push(std::cmp::Reverse(Flight { due, outgoing }));
     }
 
     /// Lets everything arrive that is due. True if something did (it may have sent an answer).
@@ -117,25 +146,24 @@ impl Tables {
         while self.wire.peek().is_some_and(|flight| flight.0.due <= now) {
             if let Some(flight) = self.wire.pop() {
                 any = true;
-                self.land(flight.0.outgoing);
+                self.land(flight.0.outgoing, now);
             }
         }
         any
     }
 
-    fn land(&mut self, packet: Outgoing) {
+    fn land(&mut self, packet: Outgoing, now: Time) {
         let Some(target) = packet.target else {
             if let Payload::Connect { attempt } = packet.payload {
                 self.connect_arrived(packet, attempt);
             }
             return;
         };
-        if !self.endpoints.contains_key(&target) {
-            // Nobody is there: what carries bytes, or waits for us, is answered with a reset.
-            if matches!(packet.payload, Payload::Data(_) | Payload::Accept) {
-                self.answer(&packet, target, Payload::Reset(Failure::ECONNRESET));
-            }
-            return;
+        if !self.is_open(packet.route) {
+            return self.hold(now, packet);
+        }
+        if self.is_unknown(target, &packet) {
+            return self.answer(&packet, target, Payload::Reset(Failure::ECONNRESET));
         }
         match packet.payload {
             Payload::Data(bytes) => self.append(target, Segment::Data(bytes)),
@@ -147,11 +175,27 @@ impl Tables {
         }
     }
 
+    /// Nobody is there any more who would know what to do with this packet: it is answered with a reset. What carries
+    /// bytes, or waits for us; and a FIN that an orderly close would have left a socket for.
+    fn is_unknown(&self, target: Id, packet: &Outgoing) -> bool {
+        let wants_one = match packet.payload {
+            Payload::Data(_) | Payload::Accept => true,
+            Payload::Fin => target < self.machines.get(packet.route.1).lost_below,
+            _ => false,
+        };
+        match self.endpoints.get(&target) {
+            None => wants_one,
+            // It gave up, and nobody heard of it.
+            Some(end) => wants_one && end.gave_up,
+        }
+    }
+
     /// Sends an answer in the name of an end that is gone (or never was).
     fn answer(&mut self, packet: &Outgoing, sender: Id, payload: Payload) {
         let (from, to) = packet.route;
         self.outbox.push_back(Outgoing {
             route: (to, from),
+            number: 0,
             from: packet.to.clone(),
             to: packet.from.clone(),
             sender,
@@ -175,11 +219,23 @@ impl Tables {
         let Some(end) = self.endpoints.get_mut(&id) else { return };
         let had_fin = end.fin_received;
         let moved = end.pull_stalled();
-        let news = moved > 0 || end.fin_received != had_fin;
+        let has_fin = end.fin_received && !had_fin;
         let sender = end.peer;
-        if news {
+        let way = (end.machine, end.remote_machine);
+        if moved > 0 || has_fin {
             self.edge(id);
         }
+        if has_fin {
+            self.tell_of(id, |socket| What::GetsFin { socket });
+        }
+        if !self.is_open(way) {
+            if let Some(sender) = sender.filter(|_| moved > 0) {
+                self.owe(id, sender, moved);
+            }
+            return;
+        }
+        let owed = self.endpoints.get_mut(&id).map(|end| std::mem::take(&mut end.acks_owed));
+        let moved = moved + owed.unwrap_or(0);
         let Some(peer) = sender.and_then(|s| self.endpoints.get_mut(&s)) else { return };
         peer.unacked = peer.unacked.saturating_sub(moved);
         if let Some(sender) = sender {
@@ -206,6 +262,8 @@ impl Tables {
         end.was_reset = true;
         end.die(failure);
         self.edge(id);
+        self.disarm(id);
+        self.tell_of(id, |socket| What::Fails { socket, error: failure.kind() });
     }
 
     /// A Unix socket will read no more: its peer can't write.
@@ -224,6 +282,8 @@ impl Tables {
             end.state = State::Connected;
             end.peer = Some(server);
             self.edge(client);
+            self.disarm(client);
+            self.tell_of(client, |socket| What::Connected { socket });
         }
     }
 
@@ -247,6 +307,9 @@ impl Tables {
         if attempt > CONNECT_TRIES {
             return self.kill(packet.sender, Failure::ETIMEDOUT);
         }
+        if !self.is_open(packet.route) {
+            return self.try_again(packet, attempt);
+        }
         let Some(listener) = self.listener_at(packet.route.1, &packet.to) else {
             let refused = Payload::Reset(Failure::ECONNREFUSED);
             return self.answer(&packet, 0, refused);
@@ -258,7 +321,7 @@ impl Tables {
         self.send(server, Payload::Accept);
     }
 
-    /// The queue was full: the request is dropped, and the client repeats it after 1, 2, 4, … seconds.
+    /// The queue was full, or the way is barred: the request is dropped, and the client repeats it after 1, 2, 4, … seconds.
     fn try_again(&mut self, packet: Outgoing, attempt: u32) {
         let wait = Duration::from_secs(1 << (attempt - 1));
         let payload = Payload::Connect { attempt: attempt + 1 };

@@ -287,3 +287,21 @@ fn a_connect_that_is_refused() {
         assert_eq!(pair[0], pair[1], "sim (left) and the real one");
     }
 }
+
+/// A host's network beside the real one: an address of another machine, kept for documentation, can't be bound.
+#[test]
+fn an_address_that_is_not_the_machines() {
+    let sim = Sim::new(1);
+    let networks: [Box<dyn Network>; 2] =
+        [Box::new(Shared(sim.host("host").network())), Box::new(OsNetwork)];
+    let lines = networks.map(|network| {
+        let listen = network.listen(&inet("192.0.2.7:0"), &ListenOptions::default()).unwrap_err();
+        let here = network.listen(&inet("127.0.0.1:0"), &ListenOptions::default()).unwrap();
+        let mut options = ConnectOptions::default();
+        options.local = Some(inet("192.0.2.7:0"));
+        let connect = network.connect(&here.local_addr().unwrap(), &options).unwrap_err();
+        // Where the kernel keeps the number: the first as it is, the second inside a `BindError`.
+        format!("{:?} {:?} {:?}", listen.kind(), listen.raw_os_error(), connect.kind())
+    });
+    assert_eq!(lines[0], lines[1], "sim (left) and the real one");
+}

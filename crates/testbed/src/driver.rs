@@ -75,6 +75,7 @@ fn settle(world: &World) -> Result<(), WorldError> {
         for host in ready {
             turn(world, &host)?;
         }
+        world.inner.log.drain();
     }
 }
 
@@ -102,7 +103,12 @@ fn turn(world: &World, host: &Rc<HostState>) -> Result<(), WorldError> {
         let _here = note::enter(&world.inner.log, &host.name);
         event_loop.turn(Some(Duration::ZERO))
     };
-    *host.event_loop.borrow_mut() = Some(event_loop);
+    if host.crashed_in_turn.take() {
+        let _here = note::enter(&world.inner.log, &host.name);
+        drop(event_loop);
+    } else {
+        *host.event_loop.borrow_mut() = Some(event_loop);
+    }
     let name = || host.name.to_string();
     if let Err(why) = turned {
         return Err(error(world, WorldErrorKind::Loop { host: name(), error: why }));
@@ -168,7 +174,7 @@ fn error(world: &World, kind: WorldErrorKind) -> WorldError {
         at: world.now(),
         kind,
         hosts: reports(world),
-        events: world.inner.log.text(LAST_EVENTS),
+        events: world.last_events(),
     }
 }
 
@@ -183,6 +189,3 @@ fn hosts(world: &World) -> Vec<Rc<HostState>> {
 
 /// How long a host that is done may go on: longer than the 30 s that a stalled close waits.
 const WIND_DOWN: Duration = Duration::from_secs(60);
-
-/// The events that an error shows.
-const LAST_EVENTS: usize = 40;

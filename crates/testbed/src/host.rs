@@ -5,17 +5,20 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use millrun_loop::{EventLoop, Failure, Inline, JoinError, JoinHandle};
 use millrun_sim::SimHost;
 
 use crate::log::Log;
+use crate::note;
+use crate::world::Inner;
 
 /// One host of a [`World`](crate::World). Clones are the same one.
 #[derive(Clone)]
 pub struct Host {
+    pub(crate) world: Weak<Inner>,
     pub(crate) state: Rc<HostState>,
 }
 
@@ -34,6 +37,40 @@ impl Host {
     /// The simulated machine: addresses, faults, limits, open sockets.
     pub fn machine(&self) -> &SimHost {
         &self.state.sim
+    }
+
+    /// Cuts its power off: its connections are gone without a word, and its loop with all futures is dropped; what their
+    /// destructors do reaches nobody. See [`SimHost::crash`]. The world does not wait for a host that is away, unless
+    /// it is [restarted](Host::restart). One that is away already stays so.
+    pub fn crash(&self) {
+        if !self.state.sim.is_up() {
+            return;
+        }
+        self.state.sim.crash();
+        self.state.end();
+        match self.state.event_loop.take() {
+            // Its own code says so: the driver drops the loop when its turn is over.
+            None => self.state.crashed_in_turn.set(true),
+            Some(event_loop) => {
+                let log = self.world.upgrade().map(|world| Rc::clone(&world.log));
+                let _here = log.map(|log| note::enter(&log, &self.state.name));
+                drop(event_loop);
+            }
+        }
+    }
+
+    /// Makes a host that has crashed reachable again, with a new loop and a new main future.
+    ///
+    /// # Panics
+    /// When it has not crashed.
+    #[track_caller]
+    pub fn restart<F: Future<Output: HostOutput> + 'static>(&self, future: F) {
+        assert!(!self.state.sim.is_up(), "{} has not crashed", self.state.name);
+        let Some(world) = self.world.upgrade() else { return };
+        self.state.sim.restart();
+        let started = self.state.start(&world.log, future);
+        // All parts are given, and the simulated selector never fails to be made.
+        assert!(started.is_ok(), "a loop over the simulation: {started:?}");
     }
 
     /// Its main future has ended.
@@ -94,6 +131,8 @@ pub(crate) struct HostState {
     pub(crate) name: Rc<str>,
     pub(crate) sim: SimHost,
     pub(crate) background: Cell<bool>,
+    /// It crashed while it turned.
+    pub(crate) crashed_in_turn: Cell<bool>,
     /// `None` while it turns, and when it is gone.
     pub(crate) event_loop: RefCell<Option<EventLoop>>,
     /// `None` when its end was heard of.
@@ -115,6 +154,7 @@ impl HostState {
             name: sim.name(),
             sim,
             background: Cell::new(false),
+            crashed_in_turn: Cell::new(false),
             event_loop: RefCell::new(None),
             main: RefCell::new(None),
             panicked: RefCell::new(None),
@@ -123,6 +163,12 @@ impl HostState {
 
     pub(crate) fn is_done(&self) -> bool {
         self.main.borrow().is_none()
+    }
+
+    /// Nobody waits for its main future any more.
+    fn end(&self) {
+        let main = self.main.take();
+        drop(main);
     }
 
     /// Gives it a loop, with this main future on it.

@@ -43,6 +43,33 @@
 //!
 //! It fails with a [`WorldError`], and says who waited for what, when nothing can happen any more, when a host fails or
 //! panics, when the time limit is over, and when a host that has ended left something behind.
+//!
+//! # What can go wrong in it
+//!
+//! Rules for the links ([`World::add_rule`], with those of [`millrun_sim`]: delay, jitter, bandwidth, between two hosts or for
+//! all), [`partition`](World::partition) and [`heal`](World::heal), [`crash`](Host::crash) and [`restart`](Host::restart), faults
+//! by chance and by order on each [`machine`](Host::machine); now or [at a moment](World::at):
+//!
+//! ```
+//! use std::time::Duration;
+//! use millrun_loop::sleep;
+//! use millrun_testbed::{World, WorldError, check_seeds};
+//!
+//! check_seeds("a_bad_hour", 0..10, |world| {
+//!     world.host("a", async { sleep(Duration::from_secs(3600)).await });
+//!     let b = world.host("b", async { sleep(Duration::from_secs(3600)).await });
+//!     world.add_rule(millrun_sim::Delay(Duration::from_millis(20)));
+//!     world.at(Duration::from_secs(60), |world| world.partition("a", "b"));
+//!     world.at(Duration::from_secs(90), |world| world.heal("a", "b"));
+//!     world.at(Duration::from_secs(120), move |_| {
+//!         b.crash();
+//!         b.restart(async { sleep(Duration::from_secs(1)).await });
+//!     });
+//!     world.run()?;
+//!     assert!(world.log().contains("120.000000000s b: crashes"));
+//!     Ok::<(), WorldError>(())
+//! });
+//! ```
 #![forbid(unsafe_code)]
 
 mod driver;
@@ -50,9 +77,11 @@ mod error;
 mod host;
 mod log;
 mod note;
+mod seeds;
 mod world;
 
 pub use error::{HostReport, Report, WorldError, WorldErrorKind};
 pub use host::{Host, HostOutput};
 pub use note::note;
+pub use seeds::{SEED_VARIABLE, check_seeds};
 pub use world::World;

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use millrun_selector::Time;
-use millrun_sim::{Rng, Sim};
+use millrun_sim::{Rng, Rule, Sim};
 
 use crate::host::{Host, HostOutput, HostState};
 use crate::log::Log;
@@ -31,6 +31,7 @@ pub(crate) struct Inner {
     pub(crate) time_limit: Cell<Duration>,
     pub(crate) most_passes: Cell<u32>,
     pub(crate) leaks_allowed: Cell<bool>,
+    pub(crate) was_run: Cell<bool>,
 }
 
 pub(crate) type Appointment = Box<dyn FnOnce(&World)>;
@@ -52,6 +53,7 @@ impl World {
             time_limit: Cell::new(TIME_LIMIT),
             most_passes: Cell::new(MOST_PASSES),
             leaks_allowed: Cell::new(false),
+            was_run: Cell::new(false),
         };
         World { inner: Rc::new(inner) }
     }
@@ -77,7 +79,7 @@ impl World {
         // All parts are given, and the simulated selector never fails to be made.
         assert!(started.is_ok(), "a loop over the simulation: {started:?}");
         self.inner.hosts.borrow_mut().push(Rc::clone(&state));
-        Host { state }
+        Host { world: Rc::downgrade(&self.inner), state }
     }
 
     /// Calls `action` when the virtual clock has come so far; at once when it has already. Before any host's turn at
@@ -95,7 +97,40 @@ impl World {
     /// # Errors
     /// As [`WorldErrorKind`](crate::WorldErrorKind) says. All loops are closed then, too.
     pub fn run(&self) -> Result<Report, WorldError> {
+        self.inner.was_run.set(true);
         crate::driver::run(self)
+    }
+
+    /// Adds a rule to the network, for what is sent from now on.
+    pub fn add_rule(&self, rule: impl Rule + 'static) {
+        self.inner.sim.add_rule(rule);
+    }
+
+    /// Bars the way between two hosts; see [`Sim::partition`].
+    ///
+    /// # Panics
+    /// When there is no host of such a name; the following too.
+    #[track_caller]
+    pub fn partition(&self, one: &str, other: &str) {
+        let (one, other) = (self.find(one), self.find(other));
+        self.inner.sim.partition(one.machine(), other.machine());
+    }
+
+    /// Opens the way between two hosts again; see [`Sim::heal`].
+    #[track_caller]
+    pub fn heal(&self, one: &str, other: &str) {
+        let (one, other) = (self.find(one), self.find(other));
+        self.inner.sim.heal(one.machine(), other.machine());
+    }
+
+    /// The host of this name.
+    #[track_caller]
+    pub fn find(&self, name: &str) -> Host {
+        let hosts = self.inner.hosts.borrow();
+        let Some(state) = hosts.iter().find(|host| *host.name == *name) else {
+            panic!("there is no host {name}");
+        };
+        Host { world: Rc::downgrade(&self.inner), state: Rc::clone(state) }
     }
 
     /// The simulated network: rules, faults, names.
@@ -130,10 +165,18 @@ impl World {
         self.inner.leaks_allowed.set(true);
     }
 
-    /// What happened so far, a line each: virtual time, host, event. Equal seeds give equal logs, on every machine. Only
+    /// What happened so far, a line each: virtual time, host, event (of its sockets, and its own [notes](crate::note)). Equal seeds give equal logs, on every machine. Only
     /// the last lines are kept; see [`keep_log`](World::keep_log).
     pub fn log(&self) -> String {
         self.inner.log.text(usize::MAX)
+    }
+
+    pub(crate) fn last_events(&self) -> String {
+        self.inner.log.text(LAST_EVENTS)
+    }
+
+    pub(crate) fn was_run(&self) -> bool {
+        self.inner.was_run.get()
     }
 
     /// How many lines of the log are kept; 20,000 unless told.
@@ -151,6 +194,9 @@ impl fmt::Debug for World {
             .finish_non_exhaustive()
     }
 }
+
+/// The events that an error shows.
+const LAST_EVENTS: usize = 40;
 
 /// An honest test's hours end within a day, and a periodic timer that nobody ends does not run for ever.
 const TIME_LIMIT: Duration = Duration::from_secs(24 * 3600);
