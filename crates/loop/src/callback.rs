@@ -8,7 +8,6 @@ use std::rc::Rc;
 use millrun_selector::Time;
 
 use crate::state::Core;
-use crate::timers::TimerId;
 use crate::{LoopHandle, catch};
 
 /// A callback that was queued: it can be cancelled until it runs.
@@ -23,7 +22,6 @@ pub struct Handle(pub(crate) Rc<dyn Scheduled>);
 #[derive(Clone)]
 pub struct TimerHandle {
     pub(crate) event_loop: LoopHandle,
-    pub(crate) id: TimerId,
     pub(crate) when: Time,
     pub(crate) callback: Rc<dyn Scheduled>,
 }
@@ -36,14 +34,18 @@ pub(crate) trait Scheduled {
     ///
     /// All in one, since here the callback's type is known: to drop the share is no call through a table.
     fn run_queued(self: Rc<Self>, core: &Core);
-    /// Drops the callback and what it captured, now (L-008).
-    fn cancel(&self);
+    /// Drops the callback and what it captured, now (L-008). Gives its slot in the timer queue, if it was ever put there:
+    /// another timer may have it since.
+    fn cancel(&self) -> u32;
     fn is_cancelled(&self) -> bool;
     /// The callback's type: for a closure, the function that it stands in.
     fn name(&self) -> &'static str;
     /// Where it was queued.
     fn location(&self) -> &'static Location<'static>;
 }
+
+/// More slots than this there can't be.
+const NO_SLOT: u32 = u32::MAX;
 
 impl Handle {
     /// Drops the callback, now, with all that it captured. Idempotent; harmless after it ran (L-008).
@@ -62,8 +64,8 @@ impl TimerHandle {
     /// Drops the callback, now, and takes the timer out of the queue. Idempotent; harmless after it
     /// ran (L-049, L-050).
     pub fn cancel(&self) {
-        self.callback.cancel();
-        self.event_loop.core().cancel_call(self.id);
+        let slot = self.callback.cancel();
+        self.event_loop.core().cancel_call(slot, &self.callback);
     }
 
     /// [`cancel`](TimerHandle::cancel) was called. asyncio's `Handle.cancelled`.
@@ -107,8 +109,10 @@ fn describe<'a, 'b>(
 /// A callback for one call.
 pub(crate) struct Once<F> {
     callback: Cell<Option<F>>,
-    cancelled: Cell<bool>,
     location: Cell<&'static Location<'static>>,
+    /// Here, beside the flag, and not in each handle: it needs no room. What it says is checked when it is used.
+    slot: Cell<u32>,
+    cancelled: Cell<bool>,
 }
 
 /// A place to begin with, for [`Once::new`].
@@ -121,12 +125,19 @@ impl<F: FnOnce() + 'static> Once<F> {
     pub(crate) fn new(callback: F, location: &'static Location<'static>) -> Rc<Once<F>> {
         let once = Rc::new(Once {
             callback: Cell::new(None),
-            cancelled: Cell::new(false),
             location: Cell::new(UNSET),
+            slot: Cell::new(NO_SLOT),
+            cancelled: Cell::new(false),
         });
         once.callback.set(Some(callback));
         once.location.set(location);
         once
+    }
+
+    /// It was put in the timer queue.
+    #[inline]
+    pub(crate) fn set_slot(&self, slot: u32) {
+        self.slot.set(slot);
     }
 }
 
@@ -150,9 +161,10 @@ impl<F: FnOnce() + 'static> Scheduled for Once<F> {
         }
     }
 
-    fn cancel(&self) {
+    fn cancel(&self) -> u32 {
         self.cancelled.set(true);
         drop(self.callback.take());
+        self.slot.get()
     }
 
     fn is_cancelled(&self) -> bool {
@@ -206,9 +218,10 @@ impl<F: FnMut() + 'static> Scheduled for Repeating<F> {
         }
     }
 
-    fn cancel(&self) {
+    fn cancel(&self) -> u32 {
         self.cancelled.set(true);
         drop(self.callback.take());
+        NO_SLOT
     }
 
     fn is_cancelled(&self) -> bool {

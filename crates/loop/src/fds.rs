@@ -162,7 +162,9 @@ impl FdWatch {
         for side in [Side::Reader, Side::Writer] {
             let before = self.slot(side).take();
             match before {
-                Some(before) if !Rc::ptr_eq(&before.callback, callback) => before.callback.cancel(),
+                Some(before) if !Rc::ptr_eq(&before.callback, callback) => {
+                    before.callback.cancel();
+                }
                 _ => {}
             }
         }

@@ -170,13 +170,15 @@ impl Core {
         location: &'static Location<'static>,
     ) -> Result<TimerHandle, LoopClosed> {
         self.check_open()?;
-        let callback: Rc<dyn Scheduled> = Once::new(callback, location);
+        let once = Once::new(callback, location);
         self.flags.set(Flags::TIMERS, true);
         let mut timers = self.timers.borrow_mut();
         let (id, place) = timers.arm_place(when);
+        once.set_slot(id.slot());
+        let callback: Rc<dyn Scheduled> = once;
         *place = Some(Timed::Call(Rc::clone(&callback)));
         drop(timers);
-        Ok(TimerHandle { event_loop, id, when, callback })
+        Ok(TimerHandle { event_loop, when, callback })
     }
 
     /// Wakes `waker` when it is time.
@@ -195,10 +197,12 @@ impl Core {
         self.timers.borrow().is_armed(id)
     }
 
-    /// Cancels the timer of a callback that has been cancelled itself.
-    pub(crate) fn cancel_call(&self, id: TimerId) {
+    /// Cancels the timer of a callback that has been cancelled itself, if it still has its slot.
+    #[inline]
+    pub(crate) fn cancel_call(&self, slot: u32, callback: &Rc<dyn Scheduled>) {
+        let is_it = |_, timed: &Option<Timed>| matches!(timed, Some(Timed::Call(c)) if Rc::ptr_eq(c, callback));
         // Dropped in its place, under the borrow: the handle has it too, so this is a count and not a stranger's drop.
-        self.timers.borrow_mut().cancel_with(id, |call| *call = None);
+        self.timers.borrow_mut().cancel_with(slot, is_it, |call| *call = None);
     }
 
     pub(crate) fn cancel_timer(&self, id: TimerId) {

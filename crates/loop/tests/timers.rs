@@ -116,6 +116,25 @@ fn l_046_l_047_l_048_l_050_a_cancelled_timer_is_gone_and_drops_what_it_captured(
 }
 
 #[test]
+fn l_050_a_late_cancel_never_hits_the_timer_that_took_its_place() {
+    let script = Script::new();
+    let mut event_loop = script.build();
+    let (handle, log) = (event_loop.handle(), Log::default());
+    let cancelled = handle.call_at(at(1), note(&log, "cancelled")).unwrap();
+    cancelled.cancel();
+    let second = handle.call_at(at(2), note(&log, "second")).unwrap();
+    cancelled.cancel();
+    script.advance(2 * SECOND);
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    handle.call_at(at(3), note(&log, "third")).unwrap();
+    second.cancel();
+    assert!(second.is_cancelled());
+    script.advance(SECOND);
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(*log.borrow(), ["second", "third"]);
+}
+
+#[test]
 fn l_049_a_timer_cancelled_by_an_earlier_callback_of_its_round_does_not_run() {
     let script = Script::new();
     let mut event_loop = script.build();

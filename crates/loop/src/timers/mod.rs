@@ -149,23 +149,24 @@ impl<T> TimerQueue<T> {
     /// Takes a timer out, if it has neither fired nor been cancelled. O(1), amortised.
     #[inline]
     pub fn cancel(&mut self, id: TimerId) -> Option<T> {
-        self.cancel_with(id, Option::take)?
+        self.cancel_with(id.slot, |seq, _| seq == id.seq, Option::take)?
     }
 
-    /// As [`cancel`](Self::cancel); `empty` empties the item's place.
+    /// Cancels the timer that has a slot now, if `is_it` says so of its arming and its item; `empty` empties the item's place.
     #[inline(always)]
     pub(crate) fn cancel_with<R>(
         &mut self,
-        id: TimerId,
+        slot: u32,
+        is_it: impl FnOnce(u64, &Option<T>) -> bool,
         empty: impl FnOnce(&mut Option<T>) -> R,
     ) -> Option<R> {
-        let emptied = self.slots.empty(id.slot, id.seq, empty)?;
+        let (seq, emptied) = self.slots.empty(slot, is_it, empty)?;
         self.live -= 1;
-        if self.fresh.last().is_some_and(|last| last.seq == id.seq) {
+        if self.fresh.last().is_some_and(|last| last.seq == seq) {
             self.fresh.pop();
         } else if self.fresh.len() <= FEW {
             // It would be looked through at each question.
-            self.fresh.retain(|entry| entry.seq != id.seq);
+            self.fresh.retain(|entry| entry.seq != seq);
         }
         self.sweep_if_worth();
         Some(emptied)
@@ -196,7 +197,8 @@ impl<T> TimerQueue<T> {
                 self.look_ahead();
             }
         }
-        let item = self.slots.empty(entry.slot, entry.seq, Option::take)??;
+        let (_, item) = self.slots.empty(entry.slot, |seq, _| seq == entry.seq, Option::take)?;
+        let item = item?;
         self.live -= 1;
         self.sweep_if_worth();
         Some((TimerId { slot: entry.slot, seq: entry.seq }, entry.when, item))
@@ -343,6 +345,12 @@ impl<T> TimerQueue<T> {
         if self.heap.capacity() > ROOM_KEPT && self.heap.capacity() / 4 > self.heap.len() {
             self.heap.shrink_to(self.heap.len() * 2);
         }
+    }
+}
+
+impl TimerId {
+    pub(crate) const fn slot(self) -> u32 {
+        self.slot
     }
 }
 

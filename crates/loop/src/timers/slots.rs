@@ -40,18 +40,22 @@ impl<T> Slots<T> {
         (index, &mut slot.item)
     }
 
-    /// Frees the slot of arming `seq`, if it still has it; `empty` empties the item's place.
+    /// Frees a slot, if `is_it` says so of the arming that has it and of its item; `empty` empties the item's place.
+    /// Gives the arming, too.
     #[inline(always)]
     pub(super) fn empty<R>(
         &mut self,
         index: u32,
-        seq: u64,
+        is_it: impl FnOnce(u64, &Option<T>) -> bool,
         empty: impl FnOnce(&mut Option<T>) -> R,
-    ) -> Option<R> {
-        let slot = self.slots.get_mut(index as usize).filter(|slot| slot.seq == seq)?;
-        slot.seq = FREE | u64::from(self.free);
+    ) -> Option<(u64, R)> {
+        let slot = self.slots.get_mut(index as usize)?;
+        if !is_it(slot.seq, &slot.item) {
+            return None;
+        }
+        let seq = std::mem::replace(&mut slot.seq, FREE | u64::from(self.free));
         self.free = index;
-        Some(empty(&mut slot.item))
+        Some((seq, empty(&mut slot.item)))
     }
 
     /// Arming `seq` has its slot still.
