@@ -98,6 +98,9 @@ impl Readiness {
     /// nothing waits behind.
     pub const URGENT: Readiness = Readiness(32);
 
+    /// See [`ReadyCell::is_told_again`]; it is not reported, and not told by its name.
+    const TOLD_AGAIN: Readiness = Readiness(64);
+
     const FOR_READ: u8 = Self::READABLE.0 | Self::READ_CLOSED.0 | Self::ERROR.0;
     const FOR_WRITE: u8 = Self::WRITABLE.0 | Self::WRITE_CLOSED.0 | Self::ERROR.0;
 
@@ -213,6 +216,18 @@ impl ReadyCell {
         if !self.0.get().contains(Readiness::URGENT) {
             self.clear_readable();
         }
+    }
+
+    /// The kernel tells again at each look for as long as reads are not exhausted, so the bit may be cleared though
+    /// there is more. Only of a source that [asked for it](crate::Source::prefers_level).
+    pub fn is_told_again(&self) -> bool {
+        self.0.get().contains(Readiness::TOLD_AGAIN)
+    }
+
+    /// For selectors: from now on that is so, or no more.
+    pub fn set_told_again(&self, on: bool) {
+        let others = self.0.get().0 & !Readiness::TOLD_AGAIN.0;
+        self.0.set(Readiness(others | if on { Readiness::TOLD_AGAIN.0 } else { 0 }));
     }
 
     /// Writes are exhausted: the next edge will say when there is room.

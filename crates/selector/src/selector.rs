@@ -27,6 +27,16 @@ pub trait Source: fmt::Debug {
     fn is_exclusive(&self) -> bool {
         true
     }
+
+    /// An owned source that would rather hear of its readiness again at each look, from a kernel that can, than
+    /// try until a call fails: where such a call is dear. A listener is so, since an accept that finds nobody makes a
+    /// socket first and throws it away.
+    ///
+    /// The selector says in the cell whether it does so ([`ReadyCell::is_told_again`]). Then what was read is as good as
+    /// exhausted: the source clears its bit after each read, whether or not there is more.
+    fn prefers_level(&self) -> bool {
+        false
+    }
 }
 
 /// What a pointer points to is a source through the pointer too, so that a `&Box<dyn Socket>` is a
@@ -44,6 +54,10 @@ macro_rules! source_through {
 
             fn is_exclusive(&self) -> bool {
                 (**self).is_exclusive()
+            }
+
+            fn prefers_level(&self) -> bool {
+                (**self).prefers_level()
             }
         }
     )*};

@@ -6,11 +6,16 @@ mod common;
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use common::{look, look_at, tcp_pair, wait_for};
-use millrun_selector::{Foreign, Interest, MioSelector, OsNetwork, Readiness, Selector};
+use millrun_selector::{
+    Address, Clock, Foreign, Interest, ListenOptions, Listener, MioSelector, Monotonic, Network,
+    OsNetwork, Readiness, Selector, Source, Time,
+};
 use rustix::io::dup2;
 use rustix::net::{SendFlags, send};
 
@@ -147,4 +152,104 @@ fn sel_010_what_follows_urgent_data_is_reported() {
     assert_eq!(ours.try_read(&mut [0; 64]).unwrap(), 3);
     assert_eq!(ours.try_read(&mut [0; 64]).unwrap_err().kind(), ErrorKind::WouldBlock);
     assert!(look_at(&mut selector, key).is_none());
+}
+
+fn listener_with_a_client() -> (Box<dyn Listener>, TcpStream) {
+    let at = Address::from((Ipv4Addr::LOCALHOST, 0));
+    let listener = OsNetwork.listen(&at, &ListenOptions::default()).unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap().as_inet().unwrap()).unwrap();
+    (listener, client)
+}
+
+/// The kernel tells of a listener again, so what was accepted may be taken for the last: neither is a connection lost, nor
+/// is the next look made without waiting only because one was accepted.
+#[test]
+fn sel_010_a_listener_is_told_again_and_needs_no_accept_that_fails() {
+    let mut selector = MioSelector::new().unwrap();
+    let (listener, _first) = listener_with_a_client();
+    let at = listener.local_addr().unwrap().as_inet().unwrap();
+    let key = selector.register(&listener, Interest::READ).unwrap();
+    let cell = listener.readiness().unwrap().clone();
+    assert!(cell.is_told_again());
+    let _others = [TcpStream::connect(at).unwrap(), TcpStream::connect(at).unwrap()];
+    for waiting in (1..=3).rev() {
+        wait_for(&mut selector, key, Readiness::is_readable);
+        assert!(cell.get().is_readable());
+        listener.try_accept().unwrap();
+        assert!(!cell.get().is_readable(), "{waiting} waited");
+    }
+    assert!(look(&mut selector).is_empty());
+    // The bit that is left by a failed accept, or by none, is reported as any other.
+    let _last = TcpStream::connect(at).unwrap();
+    for _ in 0..3 {
+        wait_for(&mut selector, key, Readiness::is_readable);
+    }
+    assert_eq!(selector.control_calls(), 1);
+}
+
+/// Told again and again of what nobody wants, the selector would spin.
+#[test]
+fn sel_002_a_listener_that_is_not_wanted_is_silent_and_no_connection_is_lost() {
+    let mut selector = MioSelector::new().unwrap();
+    let (listener, _first) = listener_with_a_client();
+    let at = listener.local_addr().unwrap().as_inet().unwrap();
+    let key = selector.register(&listener, Interest::READ).unwrap();
+    wait_for(&mut selector, key, Readiness::is_readable);
+    selector.set_interest(key, Interest::NONE).unwrap();
+    // The first look finds it, the second one silences it and may hear of it a last time.
+    assert!(look(&mut selector).is_empty());
+    assert!(look(&mut selector).is_empty());
+    let (clock, pause) = (Monotonic::new(), Duration::from_millis(20));
+    selector.select(Some(pause), &mut Vec::new()).unwrap();
+    assert!(clock.now() >= Time::ZERO + pause, "it was told in vain");
+
+    let _second = TcpStream::connect(at).unwrap();
+    assert!(look(&mut selector).is_empty());
+    selector.set_interest(key, Interest::READ).unwrap();
+    for _ in 0..2 {
+        wait_for(&mut selector, key, Readiness::is_readable);
+        listener.try_accept().unwrap();
+    }
+    assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert!(look(&mut selector).is_empty());
+    let _third = TcpStream::connect(at).unwrap();
+    wait_for(&mut selector, key, Readiness::is_readable);
+}
+
+/// As before, but it is wanted again before it was silenced: it need not be.
+#[test]
+fn sel_010_a_listener_that_is_wanted_again_in_time_is_told_as_before() {
+    let mut selector = MioSelector::new().unwrap();
+    let (listener, _client) = listener_with_a_client();
+    let key = selector.register(&listener, Interest::READ).unwrap();
+    selector.set_interest(key, Interest::NONE).unwrap();
+    assert!(look(&mut selector).is_empty());
+    selector.set_interest(key, Interest::READ).unwrap();
+    wait_for(&mut selector, key, Readiness::is_readable);
+    assert!(listener.readiness().unwrap().is_told_again());
+    assert_eq!(selector.control_calls(), 1);
+}
+
+/// A listener that is deregistered and not closed is not told of, and may be registered again, here or elsewhere.
+#[test]
+fn sel_005_a_listener_that_lives_on_is_out_of_the_kernels_registry() {
+    let (mut selector, mut other) = (MioSelector::new().unwrap(), MioSelector::new().unwrap());
+    let (listener, _client) = listener_with_a_client();
+    let key = selector.register(&listener, Interest::READ).unwrap();
+    wait_for(&mut selector, key, Readiness::is_readable);
+    selector.deregister(key, &listener).unwrap();
+    assert!(!listener.readiness().unwrap().is_told_again());
+    let (clock, pause) = (Monotonic::new(), Duration::from_millis(20));
+    assert!(look(&mut selector).is_empty());
+    selector.select(Some(pause), &mut Vec::new()).unwrap();
+    assert!(clock.now() >= Time::ZERO + pause, "the kernel told of it");
+
+    let fd = listener.fd().unwrap();
+    selector.register(&Foreign::new(&fd), Interest::READ).unwrap();
+    let again = selector.register(&listener, Interest::READ).unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+    let key = other.register(&listener, Interest::READ).unwrap();
+    let foreign = other.register(&Foreign::new(&fd), Interest::READ).unwrap_err();
+    assert_eq!(foreign.kind(), ErrorKind::AlreadyExists);
+    wait_for(&mut other, key, Readiness::is_readable);
 }

@@ -17,6 +17,10 @@ use std::time::Duration;
 use connect_support::{Recorder, address, child, on_real_sockets, reports, settle, until};
 use millrun_loop::EventLoop;
 use millrun_selector::{Address, Clock, OsNetwork, SocketOption, SocketOptionName, Time};
+#[cfg(target_os = "linux")]
+use millrun_selector::{ListenOptions, Listener, Network, Socket, Source};
+#[cfg(target_os = "linux")]
+use millrun_transport::Listeners;
 use millrun_transport::{Serve, Server, create_server};
 
 /// A path of this test alone, with nothing there.
@@ -316,5 +320,140 @@ fn ten_connections_at_a_time_leak_no_descriptor() {
             settle().await;
         }
         assert_eq!(child::open_descriptors(), before);
+    });
+}
+
+/// A listener whose accepts are counted: all of them, and those that found nobody.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+struct Counting(Box<dyn Listener>, Rc<Cell<(u32, u32)>>);
+
+#[cfg(target_os = "linux")]
+impl Source for Counting {
+    fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.0.fd()
+    }
+
+    fn readiness(&self) -> Option<&Rc<millrun_selector::ReadyCell>> {
+        self.0.readiness()
+    }
+
+    fn prefers_level(&self) -> bool {
+        self.0.prefers_level()
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Listener for Counting {
+    fn try_accept(&self) -> io::Result<(Box<dyn Socket>, Address)> {
+        let accepted = self.0.try_accept();
+        let (all, vain) = self.1.get();
+        self.1.set((all + 1, vain + u32::from(accepted.is_err())));
+        accepted
+    }
+
+    fn local_addr(&self) -> io::Result<Address> {
+        self.0.local_addr()
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn counting() -> (Serve<Listeners>, Rc<Cell<(u32, u32)>>) {
+    let options = ListenOptions::default();
+    let listener = OsNetwork.listen(&address("127.0.0.1:0"), &options).unwrap();
+    let counts = Rc::new(Cell::new((0, 0)));
+    (Serve::listener(Box::new(Counting(listener, counts.clone()))), counts)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn sv_011_connections_that_come_one_by_one_cost_one_accept_each() {
+    on_real_sockets(|handle| async move {
+        let (serve, counts) = counting();
+        let server = serve.serve(&handle, Recorder::new).await.unwrap();
+        let mut clients = Vec::new();
+        for n in 1..=50 {
+            clients.push(TcpStream::connect(("127.0.0.1", port(&server))).unwrap());
+            until(|| server.connections() == n).await;
+        }
+        settle().await;
+        // The first event of a server tries until it finds nobody; the next one that does is 256 events later.
+        assert_eq!(counts.get(), (51, 1));
+        server.abort_clients();
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn sv_011_connections_that_wait_are_accepted_in_one_event() {
+    on_real_sockets(|handle| async move {
+        let (serve, counts) = counting();
+        let server = serve.start_serving(false).serve(&handle, Recorder::new).await.unwrap();
+        let at = port(&server);
+        let connect = |n| (0..n).map(|_| TcpStream::connect(("127.0.0.1", at)).unwrap());
+        let mut clients: Vec<_> = connect(60).collect();
+        server.start_serving().unwrap();
+        let before = handle.metrics().io_events;
+        until(|| server.connections() > 0).await;
+        assert_eq!((server.connections(), counts.get()), (60, (61, 1)));
+        assert_eq!(handle.metrics().io_events - before, 1);
+        // It found many, so the next event takes all, too.
+        clients.extend(connect(10));
+        until(|| server.connections() > 60).await;
+        assert_eq!((server.connections(), counts.get()), (70, (72, 2)));
+        server.abort_clients();
+    });
+}
+
+/// A pause takes the kernel's telling away; it comes back with the listener.
+#[test]
+#[cfg(target_os = "linux")]
+fn sv_013_after_a_pause_an_accept_is_as_cheap_as_before() {
+    struct Failing(Counting, Cell<bool>);
+    impl std::fmt::Debug for Failing {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            self.0.fmt(f)
+        }
+    }
+    impl Source for Failing {
+        fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+            self.0.fd()
+        }
+        fn readiness(&self) -> Option<&Rc<millrun_selector::ReadyCell>> {
+            self.0.readiness()
+        }
+        fn prefers_level(&self) -> bool {
+            true
+        }
+    }
+    impl Listener for Failing {
+        fn try_accept(&self) -> io::Result<(Box<dyn Socket>, Address)> {
+            if self.1.take() {
+                return Err(io::Error::from_raw_os_error(24)); // EMFILE
+            }
+            self.0.try_accept()
+        }
+        fn local_addr(&self) -> io::Result<Address> {
+            self.0.local_addr()
+        }
+    }
+    on_real_sockets(|handle| async move {
+        let reported = reports(&handle);
+        let listener =
+            OsNetwork.listen(&address("127.0.0.1:0"), &ListenOptions::default()).unwrap();
+        let counts = Rc::new(Cell::new((0, 0)));
+        let counting = Counting(listener, counts.clone());
+        let failing = Failing(counting, Cell::new(true));
+        let server = Serve::listener(Box::new(failing));
+        let server = server.serve(&handle, Recorder::new).await.unwrap();
+        let mut clients = Vec::new();
+        for n in 1..=10 {
+            clients.push(TcpStream::connect(("127.0.0.1", port(&server))).unwrap());
+            until(|| server.connections() == n).await;
+        }
+        assert_eq!(reported.all().len(), 1);
+        settle().await;
+        assert!(counts.get().1 <= 1, "{:?} accepts and found nobody", counts.get());
+        server.abort_clients();
     });
 }

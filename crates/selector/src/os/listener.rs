@@ -39,6 +39,10 @@ impl Source for SocketListener {
     fn is_exclusive(&self) -> bool {
         self.exclusive
     }
+
+    fn prefers_level(&self) -> bool {
+        true
+    }
 }
 
 impl Listener for SocketListener {
@@ -46,7 +50,12 @@ impl Listener for SocketListener {
         let accepted =
             if self.inet { accept_inet(self.fd.as_fd()) } else { accept_any(self.fd.as_fd()) };
         match accepted {
-            Ok((fd, peer)) => Ok((Box::new(StreamSocket::new(fd, self.inet, true)), peer)),
+            Ok((fd, peer)) => {
+                if self.cell.is_told_again() {
+                    self.cell.clear_readable();
+                }
+                Ok((Box::new(StreamSocket::new(fd, self.inet, true)), peer))
+            }
             Err(e) => {
                 // Not for EMFILE and its like: the connection still waits.
                 if e.kind() == io::ErrorKind::WouldBlock {

@@ -3,6 +3,7 @@
 
 mod address;
 mod clock;
+mod kernel;
 mod listener;
 mod network;
 mod options;

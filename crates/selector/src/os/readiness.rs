@@ -37,6 +37,9 @@
 //! list never hears of it. A key leaves the list when a select finds it not due. A read that empties a socket
 //! need not find the list, and an idle registration costs its entry and nothing else.
 //!
+//! A listener clears its bit at each accept, since on epoll it is told again (`kernel.rs`): no edge is waited for, so
+//! there is nothing to lose. If its interest goes, it is told in vain; then it is registered for edges, as the others are.
+//!
 //! Only if an edge comes for what this select has reported already (a hot key; kqueue, which tells of each
 //! direction alone) are its reports gone through again.
 //!
@@ -53,6 +56,9 @@ use crate::{Event, Interest, Key, Readiness, ReadyCell};
 pub(super) enum Link {
     /// Owned: in it, for both directions, until the descriptor is closed.
     Owned,
+    /// Owned, and the kernel tells again at each wait that it can be read (`kernel.rs`). Taken out when it is deregistered, since
+    /// it would be told for ever.
+    Level,
     /// Foreign: in it, and the next edge will be heard.
     Armed,
     /// Foreign: in it, was reported, to be armed anew before the next wait.
@@ -110,6 +116,24 @@ impl Entry {
         }
     }
 
+    /// It has a cell.
+    pub(super) const fn is_owned(&self) -> bool {
+        matches!(self.link, Link::Owned | Link::Level)
+    }
+
+    /// The kernel tells again and again what nobody wants to hear.
+    pub(super) fn is_told_in_vain(&self) -> bool {
+        self.link == Link::Level && !self.interest.reads()
+    }
+
+    /// From now on the kernel tells of edges alone.
+    pub(super) fn is_told_of_edges(&mut self) {
+        self.link = Link::Owned;
+        if let Some(cell) = &self.cell {
+            cell.set_told_again(false);
+        }
+    }
+
     /// It is the registration of the source with this cell.
     pub(super) fn shares(&self, cell: &Rc<ReadyCell>) -> bool {
         self.cell.as_ref().is_some_and(|c| Rc::ptr_eq(c, cell))
@@ -155,6 +179,8 @@ pub(super) enum Edge {
     Again,
     /// It is for a foreign source: [`foreign_edge`](Table::foreign_edge) is the place.
     Foreign(Key),
+    /// It is [told in vain](Entry::is_told_in_vain), and would be without end.
+    InVain(Key),
 }
 
 /// All registrations, and which of them may be due.
@@ -283,6 +309,8 @@ impl Table {
         if !readiness.is_none() {
             entry.listed = Listed::Edge;
             out.push(Event { key: entry.name.key(), readiness });
+        } else if entry.link == Link::Level {
+            return Edge::InVain(entry.name.key());
         }
         Edge::Done
     }

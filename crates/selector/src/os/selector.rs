@@ -11,24 +11,15 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Poll, Registry, Token};
 
+use super::kernel;
 use super::readiness::{Edge, Link, MAX_INDEX, Name, Table};
-use crate::{Event, Interest, Key, Readiness, ReadyCell, Selector, Source, Wake};
+use crate::{Event, Interest, Key, ReadyCell, Selector, Source, Wake};
 
 /// How many events one wait takes from the kernel; the rest waits there. As many as tokio takes.
 const EVENTS: usize = 1024;
 
 /// No key's: it has the last place of all, which is never given away.
 const WAKE: Token = Token(usize::MAX);
-
-/// What an owned source is registered for, once: both directions, and to hear of urgent data.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const OWNED: mio::Interest =
-    mio::Interest::READABLE.add(mio::Interest::WRITABLE).add(mio::Interest::PRIORITY);
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-const OWNED: mio::Interest = mio::Interest::READABLE.add(mio::Interest::WRITABLE);
-
-/// The kernel refuses to register an open file twice: epoll does, kqueue takes it for a change.
-const REFUSES_TWICE: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// The [`Selector`] over epoll (Linux) and kqueue (macOS, the BSDs).
 ///
@@ -60,7 +51,7 @@ pub struct MioSelector {
     table: Table,
     /// Which foreign registration is in the kernel's registry for a descriptor's number.
     foreign: HashMap<RawFd, Key>,
-    /// Foreign ones to be armed anew, if they are still `Reported`.
+    /// Foreign ones to be armed anew, if they are still `Reported`; and what is told in vain, if it still is.
     rearm: Vec<Key>,
     control_calls: u64,
 }
@@ -95,7 +86,9 @@ impl MioSelector {
         fd: BorrowedFd<'_>,
         cell: &Rc<ReadyCell>,
         interest: Interest,
+        prefers_level: bool,
     ) -> io::Result<Key> {
+        let source = fd;
         let fd = fd.as_raw_fd();
         let key = self.next_key()?;
         // A cell that only its socket holds is in no table: the common case needs no look around.
@@ -103,8 +96,16 @@ impl MioSelector {
             s.foreign.contains_key(&fd)
                 || (Rc::strong_count(cell) > 1 && s.table.any(|e| e.shares(cell)))
         };
-        self.admit(fd, key, OWNED, is_claimed)?;
-        self.table.insert(key, Some(Rc::clone(cell)), fd, interest, Link::Owned);
+        let is_level = prefers_level && interest.reads() && kernel::HAS_LEVEL;
+        let link = if is_level {
+            self.admit(fd, kernel::level(source, token(key)), is_claimed)?;
+            Link::Level
+        } else {
+            self.admit(fd, kernel::edges(fd, token(key), kernel::OWNED), is_claimed)?;
+            Link::Owned
+        };
+        cell.set_told_again(is_level);
+        self.table.insert(key, Some(Rc::clone(cell)), fd, interest, link);
         Ok(key)
     }
 
@@ -120,14 +121,14 @@ impl MioSelector {
         if interest.is_none() {
             return Ok(Link::Parked);
         }
-        self.admit(fd, key, kernel_interest(interest), |s| {
-            s.foreign.contains_key(&fd) || s.table.any(|e| e.link == Link::Owned && e.fd == fd)
+        self.admit(fd, kernel::edges(fd, token(key), kernel::wanted(interest)), |s| {
+            s.foreign.contains_key(&fd) || s.table.any(|e| e.is_owned() && e.fd == fd)
         })?;
         self.foreign.insert(fd, key);
         Ok(Link::Armed)
     }
 
-    /// Puts a descriptor into the kernel's registry under the name `key`.
+    /// Puts a descriptor into the kernel's registry, as `put` does, which is told whether it is known there.
     ///
     /// The kernel is the judge of who holds a number. What it accepts as new replaces a
     /// foreign registration of that number: its file must have been closed. What it knows already
@@ -139,24 +140,24 @@ impl MioSelector {
     fn admit(
         &mut self,
         fd: RawFd,
-        key: Key,
-        wanted: mio::Interest,
+        put: impl Fn(&Registry, bool) -> io::Result<()>,
         is_claimed: impl Fn(&MioSelector) -> bool,
     ) -> io::Result<()> {
-        if !REFUSES_TWICE && is_claimed(self) {
+        if !kernel::REFUSES_TWICE && is_claimed(self) {
             return Err(registered(fd));
         }
-        let token = token(key);
-        match self.control(|r| r.register(&mut SourceFd(&fd), token, wanted)) {
+        match self.control(|r| put(r, false)) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 if is_claimed(self) {
                     return Err(registered(fd));
                 }
-                self.control(|r| r.reregister(&mut SourceFd(&fd), token, wanted))?;
+                self.control(|r| put(r, true))?;
             }
             result => result?,
         }
-        if let Some(old) = self.foreign.remove(&fd) {
+        // Mostly there is none, and a look into an empty map is as dear as the rest of a registration.
+        let old = if self.foreign.is_empty() { None } else { self.foreign.remove(&fd) };
+        if let Some(old) = old {
             if let Some(entry) = self.table.get_mut(old) {
                 entry.link = Link::Lost;
             }
@@ -178,7 +179,7 @@ impl MioSelector {
             Link::Armed | Link::Reported => self.arm(fd, key, interest).map(|()| Link::Armed),
             Link::Parked => self.admit_foreign(fd, key, interest),
             _ if interest.is_none() => return Ok(()),
-            Link::Owned | Link::Lost | Link::Vacant => Err(io::Error::new(
+            Link::Owned | Link::Level | Link::Lost | Link::Vacant => Err(io::Error::new(
                 io::ErrorKind::NotFound,
                 format!("descriptor {fd} was closed behind its registration"),
             )),
@@ -204,8 +205,7 @@ impl MioSelector {
 
     /// Makes the kernel report what is ready now and what becomes so.
     fn arm(&mut self, fd: RawFd, key: Key, interest: Interest) -> io::Result<()> {
-        let wanted = kernel_interest(interest);
-        self.control(|r| r.reregister(&mut SourceFd(&fd), token(key), wanted))
+        self.control(|r| kernel::edges(fd, token(key), kernel::wanted(interest))(r, true))
     }
 
     /// Takes a descriptor out of the kernel's registry. If it isn't there, it was closed (SEL-005).
@@ -219,6 +219,10 @@ impl MioSelector {
         for i in 0..self.rearm.len() {
             let key = self.rearm[i];
             let Some(entry) = self.table.get(key) else { continue };
+            if entry.is_told_in_vain() {
+                self.silence(key);
+                continue;
+            }
             if entry.link != Link::Reported {
                 continue;
             }
@@ -237,17 +241,28 @@ impl MioSelector {
         self.rearm.clear();
     }
 
+    /// Has the kernel tell of edges alone, once of what is ready now. If it can't, the descriptor was closed behind our back,
+    /// and it tells nothing.
+    #[cold]
+    fn silence(&mut self, key: Key) {
+        let Some(entry) = self.table.get_mut(key) else { return };
+        entry.is_told_of_edges();
+        let fd = entry.fd;
+        let _ = self.control(|r| kernel::edges(fd, token(key), kernel::OWNED)(r, true));
+    }
+
     /// Reports what the kernel said. The reports of this select begin at `first`.
     #[inline]
     fn report_edges(&mut self, first: usize, out: &mut Vec<Event>) {
         let mut is_stale = false;
         for event in &self.events {
             // The wake-up's token names no place: there is nothing to report of it.
-            let bits = readiness(event);
+            let bits = kernel::readiness(event);
             match self.table.edge(event.token().0, bits, out) {
                 Edge::Done => {}
                 Edge::Again => is_stale = true,
                 Edge::Foreign(key) => self.table.foreign_edge(key, bits, out, &mut self.rearm),
+                Edge::InVain(key) => self.rearm.push(key),
             }
         }
         if is_stale {
@@ -277,7 +292,7 @@ impl Selector for MioSelector {
             ));
         };
         match source.readiness() {
-            Some(cell) => self.register_owned(fd, cell, interest),
+            Some(cell) => self.register_owned(fd, cell, interest, source.prefers_level()),
             None => self.register_foreign(fd, interest),
         }
     }
@@ -285,7 +300,7 @@ impl Selector for MioSelector {
     fn set_interest(&mut self, key: Key, interest: Interest) -> io::Result<()> {
         match self.table.get(key) {
             None => Err(unknown(key)),
-            Some(entry) if entry.link == Link::Owned => {
+            Some(entry) if entry.is_owned() => {
                 self.table.set_interest(key, interest);
                 Ok(())
             }
@@ -300,6 +315,12 @@ impl Selector for MioSelector {
                 if let Some(fd) = source.fd().filter(|_| !source.is_exclusive()) {
                     self.withdraw(fd.as_raw_fd());
                 }
+            }
+            Link::Level => {
+                if let Some(cell) = source.readiness() {
+                    cell.set_told_again(false);
+                }
+                self.withdraw(entry.fd);
             }
             Link::Armed | Link::Reported => {
                 self.forget_foreign(entry.fd, key);
@@ -357,36 +378,6 @@ impl Wake for MioWake {
 
 fn token(key: Key) -> Token {
     Token(Name::of(key).token())
-}
-
-fn kernel_interest(interest: Interest) -> mio::Interest {
-    match (interest.reads(), interest.writes()) {
-        (true, false) => mio::Interest::READABLE,
-        (false, true) => mio::Interest::WRITABLE,
-        _ => mio::Interest::READABLE | mio::Interest::WRITABLE,
-    }
-}
-
-#[inline]
-fn readiness(event: &mio::event::Event) -> Readiness {
-    let read = if event.is_readable() { Readiness::READABLE } else { Readiness::NONE };
-    let write = if event.is_writable() { Readiness::WRITABLE } else { Readiness::NONE };
-    let is_rare = event.is_error()
-        || event.is_read_closed()
-        || event.is_write_closed()
-        || event.is_priority();
-    if is_rare { read | write | rare_readiness(event) } else { read | write }
-}
-
-#[cold]
-fn rare_readiness(event: &mio::event::Event) -> Readiness {
-    let told = [
-        (event.is_read_closed(), Readiness::READ_CLOSED),
-        (event.is_write_closed(), Readiness::WRITE_CLOSED),
-        (event.is_error(), Readiness::ERROR),
-        (event.is_priority(), Readiness::URGENT),
-    ];
-    told.into_iter().fold(Readiness::NONE, |all, (is, bit)| if is { all | bit } else { all })
 }
 
 fn unknown(key: Key) -> io::Error {

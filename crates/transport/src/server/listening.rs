@@ -1,7 +1,8 @@
 //! One listening socket and its accepting: [`Listening`].
 //!
 //! A readable event accepts until nothing waits, at most `backlog` times, so that a flood of
-//! connections can't keep the loop from its other work (SV-011). What accept can say else:
+//! connections can't keep the loop from its other work (SV-011); or one, where the selector tells of the others
+//! (`again.rs`). What accept can say else:
 //! - an interruption, or a connection that was gone before it was accepted: the next one (SV-012);
 //! - no descriptors, no memory: accepting again at once would fail again, for as long as it lasts, and the
 //!   listener stays readable. One report, then the listener is not looked at for [`RETRY`]. The
@@ -18,6 +19,7 @@ use std::time::Duration;
 use millrun_loop::{ErrorContext, TimerHandle, Watch};
 use millrun_selector::{Address, Interest, Key, Listener, Readiness};
 
+use super::again::Again;
 use super::socket_file::SocketFile;
 use super::state::State;
 
@@ -36,6 +38,7 @@ pub(super) struct Listening {
     retry: Cell<Option<TimerHandle>>,
     /// The last accept failed in a way that says nothing of the next one.
     failing: Cell<bool>,
+    again: Again,
     /// What to remove when it is closed.
     file: Option<SocketFile>,
 }
@@ -54,6 +57,7 @@ impl Listening {
             key: Cell::new(None),
             retry: Cell::new(None),
             failing: Cell::new(false),
+            again: Again::default(),
             file,
         })
     }
@@ -96,37 +100,56 @@ impl Listening {
         &self.address
     }
 
-    fn accept_many(self: &Rc<Self>) {
+    fn accept_some(self: &Rc<Self>) {
+        let due = self.again.due(|| self.server.handle.metrics().io_events);
+        let mut accepted = 0;
         for _ in 0..self.server.backlog {
             // Asked again each time: what was called meanwhile may have closed the server.
             let Some(listener) = self.listener.borrow().clone() else { return };
             if self.key.get().is_none() {
                 return;
             }
-            let accepted = listener.try_accept();
-            drop(listener);
-            match accepted {
+            match listener.try_accept() {
                 Ok((socket, peer)) => {
+                    accepted += 1;
                     self.failing.set(false);
+                    let is_told_again = is_told_again(&*listener);
+                    drop(listener);
                     self.server.admit(socket, peer);
-                }
-                Err(error) => match Refusal::of(&error) {
-                    Refusal::NoneWaits => return self.failing.set(false),
-                    Refusal::NextOne => {}
-                    Refusal::NoResources => {
-                        self.report("socket.accept() out of system resource", error);
-                        return self.pause();
-                    }
-                    Refusal::Unknown => {
-                        self.report("accepting a connection failed", error);
-                        if self.failing.replace(true) {
-                            self.pause();
-                        }
+                    if is_told_again && due.is_none() {
                         return;
                     }
-                },
+                }
+                Err(error) => {
+                    drop(listener);
+                    if !self.refused(error) {
+                        break;
+                    }
+                }
             }
         }
+        if let Some(events) = due {
+            self.again.found(accepted, events);
+        }
+    }
+
+    /// Whether the next accept may go better.
+    fn refused(self: &Rc<Self>, error: io::Error) -> bool {
+        match Refusal::of(&error) {
+            Refusal::NoneWaits => self.failing.set(false),
+            Refusal::NextOne => return true,
+            Refusal::NoResources => {
+                self.report("socket.accept() out of system resource", error);
+                self.pause();
+            }
+            Refusal::Unknown => {
+                self.report("accepting a connection failed", error);
+                if self.failing.replace(true) {
+                    self.pause();
+                }
+            }
+        }
+        false
     }
 
     fn report(&self, message: &'static str, error: io::Error) {
@@ -138,27 +161,33 @@ impl Listening {
     fn pause(self: &Rc<Self>) {
         // The report may have closed the server.
         let Some(key) = self.key.get() else { return };
-        let listening = self.clone();
-        let timer = self.server.handle.call_later(RETRY, move || listening.resume());
-        let (Ok(timer), Ok(())) = (timer, self.server.handle.set_interest(key, Interest::NONE))
-        else {
-            return;
-        };
-        self.retry.set(Some(timer));
+        // It stays registered, so that a loop that closes finds it.
+        if self.server.handle.set_interest(key, Interest::NONE).is_ok() {
+            self.resume_later();
+        }
     }
 
-    fn resume(&self) {
-        self.retry.set(None);
-        if let Some(key) = self.key.get() {
-            // Fails only on a closed loop.
-            let _ = self.server.handle.set_interest(key, Interest::READ);
+    fn resume_later(self: &Rc<Self>) {
+        let listening = self.clone();
+        // Fails only on a closed loop.
+        if let Ok(timer) = self.server.handle.call_later(RETRY, move || listening.resume()) {
+            self.retry.set(Some(timer));
+        }
+    }
+
+    /// Registers it anew: one that was not wanted is not told again any more.
+    fn resume(self: &Rc<Self>) {
+        self.stop();
+        if let Err(error) = self.start() {
+            self.report("watching a listener again failed", error);
+            self.resume_later();
         }
     }
 }
 
 impl Watch for Listening {
     fn on_ready(self: Rc<Self>, _readiness: Readiness) {
-        self.accept_many();
+        self.accept_some();
     }
 
     fn on_loop_close(self: Rc<Self>) {
@@ -170,6 +199,11 @@ impl fmt::Debug for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Listening({})", self.address)
     }
+}
+
+/// The selector tells of it again for as long as somebody waits: of what has no cell it always does.
+fn is_told_again(listener: &dyn Listener) -> bool {
+    listener.readiness().is_none_or(|cell| cell.is_told_again())
 }
 
 /// What an error of accept means for the next one.

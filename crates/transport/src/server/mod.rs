@@ -1,5 +1,6 @@
 //! Serving connections: [`Serve`] makes a [`Server`].
 
+mod again;
 mod builder;
 mod clients;
 mod error;

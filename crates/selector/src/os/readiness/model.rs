@@ -9,8 +9,9 @@ use super::*;
 /// One step of a life: registrations, edges, what sockets do to their cells, selects.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// With bits that the cell has already: a socket that was registered elsewhere before.
-    InsertOwned(Interest, Readiness),
+    /// With bits that the cell has already: a socket that was registered elsewhere before. By the kernel's level or by
+    /// its edges.
+    InsertOwned(Interest, Readiness, bool),
     InsertForeign(Interest),
     /// The nth of all keys that there ever were: also those that are gone.
     Remove(usize),
@@ -39,7 +40,7 @@ fn bits() -> impl Strategy<Value = Readiness> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        2 => (interest(), bits()).prop_map(|(i, b)| Step::InsertOwned(i, b)),
+        2 => (interest(), bits(), any::<bool>()).prop_map(|(i, b, level)| Step::InsertOwned(i, b, level)),
         1 => interest().prop_map(Step::InsertForeign),
         2 => any::<usize>().prop_map(Step::Remove),
         4 => (any::<usize>(), interest()).prop_map(|(n, i)| Step::SetInterest(n, i)),
@@ -84,10 +85,11 @@ impl World {
         self.alive.get_mut(&(key.index, key.generation))
     }
 
-    fn insert(&mut self, interest: Interest, cell: Option<Rc<ReadyCell>>) {
+    fn insert(&mut self, interest: Interest, cell: Option<Rc<ReadyCell>>, is_level: bool) {
         let key = self.table.next_key().unwrap();
         assert!(!self.keys.contains(&key), "a name was given twice");
         let link = match &cell {
+            Some(_) if is_level => Link::Level,
             Some(_) => Link::Owned,
             None if interest.is_none() => Link::Parked,
             None => Link::Armed,
@@ -100,12 +102,12 @@ impl World {
 
     fn apply(&mut self, step: Step) {
         match step {
-            Step::InsertOwned(interest, bits) => {
+            Step::InsertOwned(interest, bits, is_level) => {
                 let cell = Rc::new(ReadyCell::new());
                 cell.set(bits);
-                self.insert(interest, Some(cell));
+                self.insert(interest, Some(cell), is_level);
             }
-            Step::InsertForeign(interest) => self.insert(interest, None),
+            Step::InsertForeign(interest) => self.insert(interest, None, false),
             Step::Remove(n) => {
                 let Some(key) = self.key(n) else { return };
                 let was = self.alive.remove(&(key.index, key.generation)).is_some();
@@ -160,6 +162,10 @@ impl World {
                 Edge::Again => is_stale = true,
                 Edge::Foreign(key) => {
                     self.table.foreign_edge(key, bits, &mut events, &mut reported);
+                }
+                Edge::InVain(key) => {
+                    let entry = self.table.get(key).unwrap();
+                    assert_eq!((entry.link, entry.due()), (Link::Level, Readiness::NONE));
                 }
             }
         }
