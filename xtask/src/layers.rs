@@ -73,7 +73,12 @@ const CRATES: &[Crate] = &[
             ("pin-project-lite", "projections of pinned futures without unsafe code of ours"),
         ],
     },
-    Crate { name: CONFORMANCE, below: &[SELECTOR], in_tests: &[SIM], outside: &[] },
+    Crate {
+        name: CONFORMANCE,
+        below: &[SELECTOR, LOOP, TRANSPORT],
+        in_tests: &[SIM],
+        outside: &[("bytes", "owned writes")],
+    },
     Crate {
         name: TESTBED,
         below: &[SELECTOR, SIM, LOOP],
@@ -88,7 +93,7 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         name: "millrun-examples",
-        below: &[SELECTOR, SIM, LOOP, TRANSPORT, PROTOCOL, STREAMS, FACADE],
+        below: &[SELECTOR, SIM, LOOP, TRANSPORT, PROTOCOL, STREAMS, CONFORMANCE, FACADE],
         in_tests: &[],
         outside: &[
             ("bytes", "owned reads and writes"),

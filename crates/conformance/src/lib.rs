@@ -43,6 +43,19 @@
 //! check_socket(|| Ok(Simulated(Sim::new(1))));
 //! ```
 //!
+//! Transports are checked by `check_transport`, which asks for a loop and connections on it: see there for a program.
+//!
+//! # What is checked, and how well
+//!
+//! [`Invariant`] lists the rules. For each of them this crate's own tests have an implementation that breaks it, and see that the
+//! failure names it; and they check the sockets, selectors and transports of the operating system and of the simulation.
+//! A clean report says that nothing was found: what must *not* come is waited for some milliseconds only.
+//!
+//! # Features
+//!
+//! `transport` (on by default) brings `check_transport`, the loop and the transport layer. Without it there are
+//! [`check_selector`] and [`check_socket`], and of Millrun the traits of `millrun-selector` alone.
+//!
 //! # What it refuses to know
 //!
 //! - How anything is made. A maker gives it; so it runs on any kernel, on none, and on what is stacked on what.
@@ -58,10 +71,17 @@ mod pattern;
 mod report;
 mod selector;
 mod socket;
+#[cfg(feature = "transport")]
+mod transport;
 mod world;
 
 pub use invariant::Invariant;
 pub use report::{Report, Violation};
 pub use selector::{check_selector, examine_selector};
 pub use socket::{check_socket, examine_socket};
+#[cfg(feature = "transport")]
+pub use transport::{
+    Attach, Connection, Far, Peer, SocketPeer, TransportAbilities, TransportWorld, check_transport,
+    examine_transport, examine_transport_until,
+};
 pub use world::{ForeignEnd, SocketAbilities, SocketWorld};

@@ -13,33 +13,21 @@ impl Transport for Pipe {
             return Flow::Closed;
         }
         self.out.borrow_mut().extend(data);
-        if self.write_buffer_size() <= self.write_buffer_limits().high {
-            return Flow::Open;
-        }
-        if let (false, Some(this)) = (self.told_to_pause.replace(true), self.this.upgrade()) {
-            // Not now: the protocol may be on the stack.
-            let _ = self.event_loop.call_soon(move || drop(this.slot.call(|p| p.pause_writing())));
-        }
-        Flow::Paused
+        self.update_pressure();
+        if self.pressure.get().is_paused() { Flow::Paused } else { Flow::Open }
     }
 
     fn write_eof(&self) {
-        let next = self.step(|life| life.handle_write_eof(self.write_buffer_size() == 0));
-        self.follow(next);
+        self.follow(self.step(|life| life.handle_write_eof(self.write_buffer_size() == 0)), None);
     }
-
     fn close(&self) {
-        let next = self.step(|life| life.handle_close(self.write_buffer_size() == 0));
-        self.follow(next);
+        self.follow(self.step(|life| life.handle_close(self.write_buffer_size() == 0)), None);
     }
-
     fn abort(&self) {
-        let next = self.step(Lifecycle::handle_end);
-        self.follow(next);
+        self.end(None);
     }
-
-    fn fail(&self, _: io::Error) {
-        self.abort();
+    fn fail(&self, error: io::Error) {
+        self.end(Some(error));
     }
 
     fn is_closing(&self) -> bool {
@@ -57,24 +45,28 @@ impl Transport for Pipe {
     fn resume_reading(&self) {
         self.step(Lifecycle::handle_resume);
     }
-
     fn is_reading(&self) -> bool {
         self.life.get().is_reading()
     }
 
     fn set_protocol(&self, protocol: Box<dyn Protocol>) {
-        let _ = self.slot.set(protocol);
+        if !self.life.get().is_lost() {
+            let mut pressure = self.pressure.get();
+            pressure.handle_new_protocol();
+            self.pressure.set(pressure);
+            let _ = self.slot.set(protocol);
+        }
     }
 
     fn write_buffer_size(&self) -> usize {
         self.out.borrow().len()
     }
-
     fn write_buffer_limits(&self) -> Watermarks {
-        Watermarks::default()
+        self.marks.get()
     }
-
     fn set_write_buffer_limits(&self, limits: Watermarks) -> Result<(), InvalidLimits> {
-        Err(InvalidLimits(limits))
+        self.marks.set(limits.check()?);
+        self.update_pressure();
+        Ok(())
     }
 }

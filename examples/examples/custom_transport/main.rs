@@ -1,12 +1,13 @@
 //! A transport of one's own, plugged into the loop: a pipe in memory that carries so many bytes each
 //! millisecond. Streams run on it unchanged: back-pressure, end of file, close and all.
 //!
-//! `carry.rs` is the mechanism, `face.rs` the [`Transport`] that `pipe.rs` shows. The rules (what comes in which
+//! `carry.rs` is the mechanism, `end.rs` how it ends, `face.rs` the [`Transport`] that `pipe.rs` shows. The rules (what comes in which
 //! order, who is on the stack) are the transport layer's own parts, put together anew.
 //!
 //! [`Transport`]: millrun::transport::Transport
 
 mod carry;
+mod end;
 mod face;
 mod pipe;
 

@@ -1,4 +1,4 @@
-//! One end of the pipe, and how it gets its protocol.
+//! One end of the pipe: what it is, and how it gets its protocol.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -7,11 +7,12 @@ use std::rc::{Rc, Weak};
 
 use millrun::LoopHandle;
 use millrun::transport::lifecycle::Lifecycle;
+use millrun::transport::pressure::{Pressure, Watermarks};
 use millrun::transport::slot::ProtocolSlot;
 use millrun::transport::{Protocol, Transport};
 
 /// One end. What order things come in is [`Lifecycle`]'s to say, whether the protocol can be called
-/// the [`ProtocolSlot`]'s.
+/// the [`ProtocolSlot`]'s, and when it has to pause [`Pressure`]'s.
 pub(crate) struct Pipe {
     pub(crate) this: Weak<Pipe>,
     pub(crate) other: RefCell<Weak<Pipe>>,
@@ -19,7 +20,10 @@ pub(crate) struct Pipe {
     pub(crate) slot: ProtocolSlot,
     pub(crate) life: Cell<Lifecycle>,
     pub(crate) out: RefCell<VecDeque<u8>>,
-    pub(crate) told_to_pause: Cell<bool>,
+    pub(crate) marks: Cell<Watermarks>,
+    pub(crate) pressure: Cell<Pressure>,
+    /// Nothing comes behind what is in `out`.
+    pub(crate) shut: Cell<bool>,
     pub(crate) unsent: Cell<usize>,
 }
 
@@ -33,7 +37,9 @@ impl Pipe {
                 slot: ProtocolSlot::default(),
                 life: Cell::default(),
                 out: RefCell::default(),
-                told_to_pause: Cell::default(),
+                marks: Cell::default(),
+                pressure: Cell::default(),
+                shut: Cell::default(),
                 unsent: Cell::default(),
             })
         };
@@ -48,7 +54,7 @@ impl Pipe {
         let this = self.clone();
         self.event_loop.call_soon(move || {
             this.step(Lifecycle::handle_made);
-            this.slot.call(|p| p.connection_made(this.clone()));
+            this.call(|p| p.connection_made(this.clone()));
             this.step(Lifecycle::handle_start);
             this.tick();
         })?;

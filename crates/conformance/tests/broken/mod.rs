@@ -1,8 +1,12 @@
 //! Implementations that break one rule each.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
+#[cfg(feature = "transport")]
+pub mod protocol;
 pub mod selector;
 pub mod socket;
+#[cfg(feature = "transport")]
+pub mod transport;
 
 use std::cell::Cell;
 use std::io;

@@ -2,3 +2,5 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 pub mod sockets;
+#[cfg(feature = "transport")]
+pub mod transports;

@@ -1,0 +1,196 @@
+//! Who is at the other end? [`Peer`]: a socket, another transport, or what an author has.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, ErrorKind, Read as _};
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::time::Duration;
+
+use millrun_selector::{Socket, SocketOption};
+use millrun_transport::{Flow, Protocol, Transport};
+
+/// The other end of a connection: does what it is told when it is told, and nothing by itself. It need not wait:
+/// it is asked again after a turn of the loop.
+pub trait Peer: fmt::Debug {
+    /// Sends, and says how many bytes were taken.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none are taken now; any other is the end.
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Takes what has come; 0 is the end of file.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing has come; any other is the end.
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Sends no more, and still receives. Where that can't be it is as [`close`](Peer::close).
+    fn end(&mut self);
+
+    /// Closes, flushing what was taken by [`send`](Peer::send). It is not asked for anything after.
+    fn close(&mut self);
+
+    /// Ends without a farewell, as if it had died. False where that can't be: nothing was done then.
+    fn reset(&mut self) -> bool {
+        false
+    }
+}
+
+/// A socket as a peer.
+#[derive(Debug)]
+pub struct SocketPeer(Option<Box<dyn Socket>>);
+
+impl SocketPeer {
+    /// Of a connected socket, which is registered nowhere.
+    pub fn new(socket: Box<dyn Socket>) -> SocketPeer {
+        SocketPeer(Some(socket))
+    }
+
+    fn socket(&self) -> io::Result<&dyn Socket> {
+        self.0.as_deref().ok_or_else(|| ErrorKind::NotConnected.into())
+    }
+}
+
+impl Peer for SocketPeer {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket()?.try_write(bytes)
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket()?.try_read(buffer)
+    }
+
+    fn end(&mut self) {
+        // A peer that is gone already makes it fail.
+        let _ = self.socket().and_then(|socket| socket.shutdown(Shutdown::Write));
+    }
+
+    fn close(&mut self) {
+        self.0 = None;
+    }
+
+    fn reset(&mut self) -> bool {
+        let lingers = SocketOption::Linger(Some(Duration::ZERO));
+        let can = self.socket().and_then(|socket| socket.set_option(lingers)).is_ok();
+        if can {
+            self.0 = None;
+        }
+        can
+    }
+}
+
+/// Another transport as a peer. It reads only when it is asked to, as far as it can help it.
+pub(super) struct TransportPeer {
+    transport: Rc<dyn Transport>,
+    inbox: Rc<Inbox>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    bytes: RefCell<VecDeque<u8>>,
+    is_wanted: Cell<bool>,
+    saw_eof: Cell<bool>,
+    /// By which error, if by one.
+    lost: Cell<Option<Option<ErrorKind>>>,
+}
+
+/// What a transport peer takes in before it pauses.
+const INBOX: usize = 64 * 1024;
+
+impl TransportPeer {
+    /// Attaches it.
+    pub(super) fn new(attach: super::Attach) -> io::Result<TransportPeer> {
+        let inbox = Rc::new(Inbox::default());
+        let protocol = Receiver { inbox: inbox.clone(), transport: None };
+        Ok(TransportPeer { transport: attach(Box::new(protocol))?, inbox })
+    }
+}
+
+impl Peer for TransportPeer {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.transport.write_buffer_size() > 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        match self.transport.write(bytes) {
+            Flow::Closed => Err(ErrorKind::BrokenPipe.into()),
+            Flow::Open | Flow::Paused => Ok(bytes.len()),
+        }
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inbox.bytes.borrow_mut().read(buffer)?;
+        if n > 0 {
+            return Ok(n);
+        }
+        // An end of file came before the error, if both came.
+        match (self.inbox.saw_eof.get(), self.inbox.lost.get()) {
+            (true, _) | (_, Some(None)) => return Ok(0),
+            (false, Some(Some(kind))) => return Err(kind.into()),
+            (false, None) => {}
+        }
+        self.inbox.is_wanted.set(true);
+        self.transport.resume_reading();
+        Err(ErrorKind::WouldBlock.into())
+    }
+
+    fn end(&mut self) {
+        if self.transport.can_write_eof() {
+            self.transport.write_eof()
+        } else {
+            self.transport.close()
+        }
+    }
+
+    fn close(&mut self) {
+        self.transport.close();
+    }
+}
+
+impl fmt::Debug for TransportPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TransportPeer").field(&self.transport).finish()
+    }
+}
+
+struct Receiver {
+    inbox: Rc<Inbox>,
+    transport: Option<Rc<dyn Transport>>,
+}
+
+impl Receiver {
+    fn pause(&self) {
+        if let Some(transport) = &self.transport {
+            transport.pause_reading();
+        }
+    }
+}
+
+impl Protocol for Receiver {
+    fn connection_made(&mut self, transport: Rc<dyn Transport>) {
+        self.transport = Some(transport);
+        if !self.inbox.is_wanted.get() {
+            self.pause();
+        }
+    }
+
+    fn data_received(&mut self, data: &[u8]) -> io::Result<()> {
+        let mut bytes = self.inbox.bytes.borrow_mut();
+        bytes.extend(data);
+        if bytes.len() >= INBOX {
+            self.pause();
+        }
+        Ok(())
+    }
+
+    fn eof_received(&mut self) -> bool {
+        self.inbox.saw_eof.set(true);
+        true
+    }
+
+    fn connection_lost(&mut self, error: Option<io::Error>) {
+        self.inbox.lost.set(Some(error.map(|e| e.kind())));
+        self.transport = None;
+    }
+}
