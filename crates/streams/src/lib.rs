@@ -59,6 +59,7 @@ mod open;
 mod over;
 mod reader;
 mod serve;
+mod start_tls;
 mod writer;
 
 pub use handler::HandlerOutput;
@@ -71,6 +72,7 @@ pub use open::{OpenConnection, open_connection, open_unix_connection};
 pub use over::{stream, stream_with_limit};
 pub use reader::StreamReader;
 pub use serve::{StartServer, start_server, start_unix_server};
+pub use start_tls::{ReadAhead, UnexpectedPlaintext};
 pub use writer::{Closed, Drain, StreamWriter};
 
 /// The limit of a reader unless told: 64 KiB as in asyncio, the length of a line that nobody should exceed.

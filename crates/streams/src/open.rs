@@ -8,7 +8,7 @@ use std::pin::Pin;
 
 use millrun_loop::LoopHandle;
 use millrun_protocol::StreamReaderProtocol;
-use millrun_transport::{ByAddress, ByName, Connect, Host, Port, Target};
+use millrun_transport::{ByAddress, ByName, ClientTls, Connect, Host, Port, Target};
 
 use crate::over::{invalid, split};
 use crate::{DEFAULT_LIMIT, StreamReader, StreamWriter};
@@ -50,6 +50,14 @@ impl<T> OpenConnection<T> {
     /// The reader's limit in bytes: 64 KiB unless told.
     pub fn limit(mut self, limit: usize) -> OpenConnection<T> {
         self.limit = limit;
+        self
+    }
+}
+
+impl<T> OpenConnection<T> {
+    /// Over TLS, by a configuration of a TLS crate's, with the server that has this name: see [`Connect::tls`].
+    pub fn tls(mut self, config: &impl ClientTls, server_name: &str) -> OpenConnection<T> {
+        self.connect = self.connect.tls(config, server_name);
         self
     }
 }

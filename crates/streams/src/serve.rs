@@ -10,7 +10,7 @@ use std::rc::Rc;
 use millrun_loop::LoopHandle;
 use millrun_protocol::inbox::Intake;
 use millrun_protocol::{Connected, Connection, StreamReaderProtocol};
-use millrun_transport::{AtAddress, AtName, Host, Place, Port, Serve, Server};
+use millrun_transport::{AtAddress, AtName, Host, Layer, Place, Port, Serve, Server};
 
 use crate::handler::{HandlerOutput, Serving};
 use crate::over::{invalid, split};
@@ -96,6 +96,12 @@ impl<T> StartServer<T> {
 
     fn new(serve: Serve<T>, connected: impl Fn(Connection) + 'static) -> StartServer<T> {
         StartServer { serve, limit: DEFAULT_LIMIT, connected: Connected::new(connected) }
+    }
+
+    /// Over TLS, by a configuration of a TLS crate's: see [`Serve::tls`].
+    pub fn tls(mut self, config: impl Layer + 'static) -> StartServer<T> {
+        self.serve = self.serve.tls(config);
+        self
     }
 
     /// The limit of each reader in bytes: 64 KiB unless told.

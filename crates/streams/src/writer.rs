@@ -145,6 +145,10 @@ impl StreamWriter {
         extra_info(&**self.0.transport())
     }
 
+    pub(crate) fn loop_handle(&self) -> &millrun_loop::LoopHandle {
+        self.0.loop_handle()
+    }
+
     /// The transport below: buffer sizes, marks, options.
     pub fn transport(&self) -> &Rc<dyn Transport> {
         self.0.transport()

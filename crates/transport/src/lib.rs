@@ -95,6 +95,7 @@
 pub mod buffer;
 mod buffered;
 mod connect;
+mod layer;
 pub mod lifecycle;
 pub mod pressure;
 mod protocol;
@@ -108,6 +109,7 @@ pub use connect::{
     Attempts, ByAddress, ByName, Connect, ConnectAttempt, ConnectError, Given, Host,
     InvalidArgument, Port, Stage, Target, create_connection,
 };
+pub use layer::{ClientTls, Layer, Opened, Upper, Wrapping, start_tls};
 pub use pressure::{InvalidLimits, Watermarks};
 pub use protocol::{Landing, Protocol};
 pub use server::{

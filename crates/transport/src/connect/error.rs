@@ -68,6 +68,9 @@ pub enum ConnectError {
     Failed(Attempts),
     /// The socket is connected, and the loop could not take it (it is closed, say).
     Transport(io::Error),
+    /// The socket is connected, and the layer over it (TLS) is not to be had: its handshake failed, or, before any I/O, its
+    /// configuration is not for this server.
+    Layer(io::Error),
 }
 
 impl ConnectError {
@@ -75,7 +78,9 @@ impl ConnectError {
     pub fn kind(&self) -> io::ErrorKind {
         match self {
             ConnectError::Invalid(_) => io::ErrorKind::InvalidInput,
-            ConnectError::Resolve { source, .. } | ConnectError::Transport(source) => source.kind(),
+            ConnectError::Resolve { source, .. }
+            | ConnectError::Transport(source)
+            | ConnectError::Layer(source) => source.kind(),
             ConnectError::NoAddresses { .. } => io::ErrorKind::NotFound,
             ConnectError::Failed(attempts) => {
                 attempts.common(ConnectAttempt::kind).unwrap_or(io::ErrorKind::Other)
@@ -87,9 +92,9 @@ impl ConnectError {
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
             ConnectError::Invalid(_) | ConnectError::NoAddresses { .. } => None,
-            ConnectError::Resolve { source, .. } | ConnectError::Transport(source) => {
-                source.raw_os_error()
-            }
+            ConnectError::Resolve { source, .. }
+            | ConnectError::Transport(source)
+            | ConnectError::Layer(source) => source.raw_os_error(),
             ConnectError::Failed(attempts) => attempts.common(ConnectAttempt::raw_os_error)?,
         }
     }
@@ -115,6 +120,7 @@ impl fmt::Display for ConnectError {
             ConnectError::Transport(source) => {
                 write!(f, "no transport for the connected socket: {source}")
             }
+            ConnectError::Layer(source) => source.fmt(f),
         }
     }
 }
@@ -123,7 +129,9 @@ impl Error for ConnectError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             ConnectError::Invalid(argument) => Some(argument),
-            ConnectError::Resolve { source, .. } | ConnectError::Transport(source) => Some(source),
+            ConnectError::Resolve { source, .. }
+            | ConnectError::Transport(source)
+            | ConnectError::Layer(source) => Some(source),
             ConnectError::NoAddresses { .. } => None,
             ConnectError::Failed(attempts) => match &attempts.failures[..] {
                 [only] => Some(only),

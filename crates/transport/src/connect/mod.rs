@@ -17,7 +17,10 @@ use std::time::Duration;
 use millrun_loop::LoopHandle;
 use millrun_selector::{Address, Family, Socket};
 
-use crate::{Protocol, SocketTransport, Transport, TransportOptions, Watermarks};
+use crate::layer::{Security, Unready};
+use crate::{
+    ClientTls, Layer, Protocol, SocketTransport, Transport, TransportOptions, Watermarks, Wrapping,
+};
 use flag::Flag;
 pub(crate) use host::{Name, each_once};
 pub(crate) use resolve::resolve;
@@ -94,12 +97,19 @@ pub async fn create_connection<P: Protocol + 'static>(
 pub struct Connect<T> {
     target: T,
     options: TransportOptions,
+    security: Security,
 }
 
 impl Connect<ByName> {
     /// To a host and port over TCP. All addresses of the host are tried, in the resolver's order.
     pub fn to(host: impl Into<Host>, port: impl Into<Port>) -> Connect<ByName> {
         Connect::new(ByName::new(host.into(), port.into()))
+    }
+
+    /// Over TLS, with the server that has the name of the host that is connected to; see [`tls`](Connect::tls).
+    pub fn tls_by_host(self, config: &impl ClientTls) -> Self {
+        let host = self.target.remote.host.as_str().unwrap_or_default().to_owned();
+        self.tls(config, &host)
     }
 
     /// Only addresses of this family.
@@ -180,7 +190,22 @@ impl Connect<Given> {
 
 impl<T> Connect<T> {
     fn new(target: T) -> Connect<T> {
-        Connect { target, options: TransportOptions::default() }
+        Connect { target, options: TransportOptions::default(), security: Security::default() }
+    }
+
+    /// Over TLS, by a configuration of a TLS crate's, with the server that has this name. The connection is made when the
+    /// handshake is done; the transport that it gives is TLS's.
+    #[doc(alias = "ssl")]
+    #[doc(alias = "server_hostname")]
+    pub fn tls(mut self, config: &impl ClientTls, server_name: &str) -> Self {
+        self.security = Security::of(config.layer(server_name));
+        self
+    }
+
+    /// Over this layer: TLS, or something of one's own. As [`tls`](Connect::tls), for a layer that is made already.
+    pub fn layer(mut self, layer: Rc<dyn Layer>) -> Self {
+        self.security = Security::Layer(layer);
+        self
     }
 
     /// The marks of the write buffer.
@@ -231,11 +256,19 @@ impl<T: Target> Connect<T> {
         let handle = handle.clone();
         async move {
             self.options.watermarks.check().map_err(InvalidArgument::from)?;
+            let layer = self.security.layer().map_err(ConnectError::Layer)?;
             let socket = self.target.open(&handle).await?;
             let protocol = Box::new(factory());
+            let Some(layer) = layer else {
+                let transport = SocketTransport::new(&handle, socket, protocol, self.options)
+                    .map_err(ConnectError::Transport)?;
+                return made(&handle, transport).await;
+            };
+            let (wrapping, opened) = Wrapping::new(&handle, protocol);
+            let protocol = layer.wrap(wrapping).map_err(ConnectError::Layer)?;
             let transport = SocketTransport::new(&handle, socket, protocol, self.options)
                 .map_err(ConnectError::Transport)?;
-            made(&handle, transport).await
+            Unready(Some(transport)).ready(opened).await.map_err(ConnectError::Layer)
         }
     }
 }

@@ -26,7 +26,7 @@ pub trait Sealed {
 /// A host and port to be resolved.
 #[derive(Clone, Debug)]
 pub struct ByName {
-    remote: Name,
+    pub(super) remote: Name,
     pub(super) local: Option<Name>,
     pub(super) family: Family,
     pub(super) all_errors: bool,

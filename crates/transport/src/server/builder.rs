@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use millrun_loop::LoopHandle;
@@ -13,7 +14,8 @@ use super::place::{AtAddress, AtName, Listeners, Place};
 use super::socket_file::SocketFile;
 use super::state::State;
 use super::{ServeError, Server};
-use crate::{Host, InvalidArgument, Port, Protocol, TransportOptions, Watermarks};
+use crate::layer::wrap_or_refuse;
+use crate::{Host, InvalidArgument, Layer, Port, Protocol, TransportOptions, Watermarks};
 
 /// Serves on a host and port over TCP: [`Serve::on`] without options.
 ///
@@ -40,6 +42,7 @@ pub struct Serve<T> {
     options: TransportOptions,
     start: bool,
     clean_up: bool,
+    layer: Option<Rc<dyn Layer>>,
 }
 
 impl Serve<AtName> {
@@ -104,7 +107,16 @@ impl<T> Serve<T> {
             options: TransportOptions::default(),
             start: true,
             clean_up: true,
+            layer: None,
         }
+    }
+
+    /// Over TLS, by a configuration of a TLS crate's. A protocol hears of its connection when the handshake is done, and
+    /// nothing of one whose handshake fails (SV-028).
+    #[doc(alias = "ssl")]
+    pub fn tls(mut self, config: impl Layer + 'static) -> Self {
+        self.layer = Some(Rc::new(config));
+        self
     }
 
     /// How many connections may wait in the kernel's queue, and how many are accepted in one go;
@@ -192,8 +204,15 @@ impl<T: Place> Serve<T> {
     {
         let handle = handle.clone();
         async move {
-            let Serve { place, listen, options, start, clean_up } = self;
-            let factory = Box::new(move || Box::new(factory()) as Box<dyn Protocol>);
+            let Serve { place, listen, options, start, clean_up, layer } = self;
+            let below = handle.clone();
+            let factory = Box::new(move || {
+                let protocol: Box<dyn Protocol> = Box::new(factory());
+                match &layer {
+                    None => protocol,
+                    Some(layer) => wrap_or_refuse(&**layer, &below, protocol),
+                }
+            });
             let state = State::new(handle.clone(), listen.backlog, &options, factory)
                 .map_err(InvalidArgument::from)?;
             let listeners = place.open(&handle, &listen).await?;

@@ -1,0 +1,121 @@
+//! The lower face: a protocol of the transport below, which may be a socket's, a simulated one, or TLS again.
+
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+
+use millrun_transport::{Landing, Protocol, Transport};
+
+use crate::TlsError;
+use crate::inbound::Inbound;
+use crate::session::{BELOW_EOF, BELOW_PAUSED, LENT, Session};
+
+/// What the transport below calls.
+pub(crate) struct Below {
+    session: Rc<Session>,
+    /// The session's, while the transport below receives into it.
+    lent: Inbound,
+    over: bool,
+}
+
+impl Below {
+    pub(crate) fn new(session: Rc<Session>) -> Below {
+        Below { session, lent: Inbound::default(), over: false }
+    }
+
+    /// The memory that was lent is the session's again.
+    fn take_back(&mut self) {
+        if self.session.is(LENT) {
+            self.session.unmark(LENT);
+            self.session.inbound.replace(std::mem::take(&mut self.lent));
+        }
+    }
+
+    fn too_long() -> io::Error {
+        TlsError::MessageTooLong.into()
+    }
+}
+
+impl Protocol for Below {
+    fn connection_made(&mut self, transport: Rc<dyn Transport>) {
+        self.session.begin(transport);
+    }
+
+    fn landing(&mut self) -> Landing<'_> {
+        self.take_back();
+        let session = &self.session;
+        if !session.wants_input() {
+            let waits = session.below().is_none_or(|below| below.can_pause_reading());
+            return Landing::Shared(if waits { 0 } else { usize::MAX });
+        }
+        self.lent = session.inbound.take();
+        session.mark(LENT);
+        match self.lent.room(session.handle.blocks()) {
+            Some(room) => Landing::Own(room),
+            None => Landing::Failed(Below::too_long()),
+        }
+    }
+
+    fn landed(&mut self, n: usize) -> io::Result<()> {
+        self.lent.received(n, self.session.handle.blocks());
+        self.take_back();
+        if n > 0 {
+            self.session.event(|| self.session.work());
+        }
+        Ok(())
+    }
+
+    fn data_received(&mut self, data: &[u8]) -> io::Result<()> {
+        self.take_back();
+        let session = &self.session;
+        if !session.inbound.borrow_mut().append(data, session.handle.blocks()) {
+            return Err(Below::too_long());
+        }
+        session.event(|| session.work());
+        Ok(())
+    }
+
+    /// The session ends the connection below itself, when it has said what it has to say.
+    fn eof_received(&mut self) -> bool {
+        self.take_back();
+        self.session.mark(BELOW_EOF);
+        self.session.event(|| self.session.work());
+        true
+    }
+
+    fn connection_lost(&mut self, error: Option<io::Error>) {
+        self.take_back();
+        self.over = true;
+        self.session.event(|| self.session.below_lost(error));
+    }
+
+    fn pause_writing(&mut self) {
+        self.session.mark(BELOW_PAUSED);
+    }
+
+    /// What was held back goes out (TLS-020).
+    fn resume_writing(&mut self) {
+        self.session.unmark(BELOW_PAUSED);
+        self.session.event(|| {});
+    }
+
+    fn name(&self) -> &'static str {
+        "TLS"
+    }
+}
+
+/// Another protocol took its place, or the transport is gone without a word.
+impl Drop for Below {
+    fn drop(&mut self) {
+        self.take_back();
+        if !self.over {
+            self.session.event(|| self.session.below_lost(Some(TlsError::Replaced.into())));
+        }
+    }
+}
+
+impl fmt::Debug for Below {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Below").field(&self.session).finish()
+    }
+}

@@ -1,0 +1,186 @@
+//! Where does ciphertext land, and what of it is left? [`Inbound`]: one block of the loop's pool, while there is anything in it.
+
+use std::fmt;
+
+use millrun_loop::{Block, BlockPool, BlockSize, LARGE_BLOCK, SMALL_BLOCK};
+
+/// Received and not yet worked off, at most: a handshake message (64 KiB) has to lie here whole, with the headers of the records that
+/// it came in and the record behind it. Records alone fit into a large block of the pool several times.
+pub(crate) const MOST_CIPHERTEXT: usize = 2 * LARGE_BLOCK;
+
+/// A read is worth this much room: less is first made larger by moving what is left to the front.
+const LEAST_ROOM: usize = 2048;
+
+/// Ciphertext on its way to be opened. An idle connection's is empty, and owns nothing.
+#[derive(Default)]
+pub(crate) struct Inbound {
+    /// There only while it holds something, or is lent to be received into.
+    block: Option<Block>,
+    start: usize,
+    end: usize,
+    /// The last receive filled what it got: the next one earns a large block.
+    filled: bool,
+}
+
+impl Inbound {
+    /// What has come, in order.
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        let (start, end) = (self.start, self.end);
+        self.block.as_mut().map_or(&mut [], |block| &mut block[start..end])
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Memory behind what has come. `None` when as much has come as is held at most.
+    pub(crate) fn room(&mut self, pool: &BlockPool) -> Option<&mut [u8]> {
+        self.make_room(LEAST_ROOM, pool);
+        let end = self.end;
+        self.block.as_mut().map(|block| &mut block[end..]).filter(|room| !room.is_empty())
+    }
+
+    /// So many bytes were received into the room.
+    pub(crate) fn received(&mut self, n: usize, pool: &BlockPool) {
+        let capacity = self.block.as_ref().map_or(0, |block| block.len());
+        self.end = (self.end + n).min(capacity);
+        self.filled = n > 0 && self.end == capacity;
+        self.release_if_empty(pool);
+    }
+
+    /// Bytes that lie elsewhere. False when there are more than are held at most: none is taken then.
+    pub(crate) fn append(&mut self, data: &[u8], pool: &BlockPool) -> bool {
+        if self.len() + data.len() > MOST_CIPHERTEXT {
+            return false;
+        }
+        self.make_room(data.len(), pool);
+        let end = self.end;
+        let Some(block) = self.block.as_mut().filter(|block| block.len() - end >= data.len()) else {
+            return data.is_empty();
+        };
+        block[end..end + data.len()].copy_from_slice(data);
+        self.end = end + data.len();
+        true
+    }
+
+    /// The first `n` bytes are worked off.
+    pub(crate) fn discard(&mut self, n: usize, pool: &BlockPool) {
+        self.start = (self.start + n).min(self.end);
+        self.release_if_empty(pool);
+    }
+
+    /// Memory owned, in bytes.
+    pub(crate) fn capacity(&self) -> usize {
+        self.block.as_ref().map_or(0, |block| block.len())
+    }
+
+    fn release_if_empty(&mut self, pool: &BlockPool) {
+        if self.is_empty() {
+            (self.start, self.end) = (0, 0);
+            if let Some(block) = self.block.take() {
+                pool.give(block);
+            }
+        }
+    }
+
+    /// At least so much room, unless that is more than may be held.
+    fn make_room(&mut self, wanted: usize, pool: &BlockPool) {
+        let needed = self.len() + wanted;
+        let Some(block) = &mut self.block else {
+            let large = self.filled || needed > SMALL_BLOCK;
+            self.block = Some(pool.take(if large { BlockSize::Large } else { BlockSize::Small }));
+            if needed > LARGE_BLOCK {
+                self.grow(MOST_CIPHERTEXT, pool);
+            }
+            return;
+        };
+        if block.len() - self.end >= wanted {
+            return;
+        }
+        if needed <= block.len() && !(self.filled && block.len() == SMALL_BLOCK) {
+            block.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        } else if block.len() < MOST_CIPHERTEXT {
+            self.grow(if needed > LARGE_BLOCK { MOST_CIPHERTEXT } else { LARGE_BLOCK }, pool);
+        } else {
+            block.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+    }
+
+    fn grow(&mut self, bytes: usize, pool: &BlockPool) {
+        let mut larger = if bytes == LARGE_BLOCK { pool.take(BlockSize::Large) } else { Block::of(bytes) };
+        let held = self.len();
+        larger[..held].copy_from_slice(self.bytes());
+        (self.start, self.end) = (0, held);
+        if let Some(smaller) = self.block.replace(larger) {
+            pool.give(smaller);
+        }
+    }
+}
+
+impl fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Inbound({} bytes, {} of memory)", self.len(), self.capacity())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_empty_owns_nothing() {
+        let (pool, mut inbound) = (BlockPool::new(), Inbound::default());
+        assert_eq!(inbound.room(&pool).unwrap().len(), SMALL_BLOCK);
+        inbound.received(0, &pool);
+        assert_eq!(inbound.capacity(), 0);
+        inbound.append(b"abc", &pool);
+        inbound.discard(2, &pool);
+        assert_eq!((inbound.bytes().to_vec(), inbound.capacity()), (b"c".to_vec(), SMALL_BLOCK));
+        inbound.discard(1, &pool);
+        assert_eq!(inbound.capacity(), 0);
+    }
+
+    #[test]
+    fn bytes_stay_in_order_while_it_moves_and_grows() {
+        let (pool, mut inbound) = (BlockPool::new(), Inbound::default());
+        let (mut sent, mut seen) = (0u32, 0u32);
+        for round in 0..400usize {
+            let room = inbound.room(&pool).map_or(0, |room| {
+                let n = room.len().min(round * 37 % 9000);
+                room[..n].iter_mut().for_each(|byte| {
+                    *byte = sent as u8;
+                    sent += 1;
+                });
+                n
+            });
+            inbound.received(room, &pool);
+            let n = inbound.len().min(round * 53 % 7000);
+            for byte in &inbound.bytes()[..n] {
+                assert_eq!(*byte, seen as u8, "byte {seen}");
+                seen += 1;
+            }
+            inbound.discard(n, &pool);
+        }
+        assert_eq!((sent - seen) as usize, inbound.len());
+    }
+
+    #[test]
+    fn more_than_the_most_is_refused_whole() {
+        let (pool, mut inbound) = (BlockPool::new(), Inbound::default());
+        assert!(inbound.append(&vec![7; MOST_CIPHERTEXT - 1], &pool));
+        assert!(!inbound.append(&[7; 2], &pool));
+        assert!(inbound.append(&[8], &pool));
+        assert!(inbound.room(&pool).is_none(), "{inbound:?}");
+        assert_eq!(inbound.len(), MOST_CIPHERTEXT);
+        inbound.discard(MOST_CIPHERTEXT - 1, &pool);
+        assert_eq!(inbound.bytes(), [8]);
+        assert!(inbound.room(&pool).is_some());
+    }
+}
