@@ -23,6 +23,7 @@ const LOOP: &str = "millrun-loop";
 const TRANSPORT: &str = "millrun-transport";
 const PROTOCOL: &str = "millrun-protocol";
 const STREAMS: &str = "millrun-streams";
+const TLS: &str = "millrun-tls";
 const TESTBED: &str = "millrun-testbed";
 const CONFORMANCE: &str = "millrun-conformance";
 const FACADE: &str = "millrun";
@@ -74,6 +75,17 @@ const CRATES: &[Crate] = &[
         ],
     },
     Crate {
+        name: TLS,
+        below: &[SELECTOR, LOOP, TRANSPORT],
+        in_tests: &[SIM, PROTOCOL, STREAMS],
+        outside: &[
+            ("rustls", "TLS itself"),
+            ("rustls-platform-verifier", "whom the operating system trusts"),
+            ("bytes", "owned writes"),
+            ("tracing", "debug logs"),
+        ],
+    },
+    Crate {
         name: CONFORMANCE,
         below: &[SELECTOR, LOOP, TRANSPORT],
         in_tests: &[SIM],
@@ -87,13 +99,13 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         name: FACADE,
-        below: &[SELECTOR, LOOP, TRANSPORT, PROTOCOL, STREAMS],
+        below: &[SELECTOR, LOOP, TRANSPORT, PROTOCOL, STREAMS, TLS],
         in_tests: &[SIM],
         outside: &[],
     },
     Crate {
         name: "millrun-examples",
-        below: &[SELECTOR, SIM, LOOP, TRANSPORT, PROTOCOL, STREAMS, CONFORMANCE, FACADE],
+        below: &[SELECTOR, SIM, LOOP, TRANSPORT, PROTOCOL, STREAMS, TLS, CONFORMANCE, FACADE],
         in_tests: &[],
         outside: &[
             ("bytes", "owned reads and writes"),
@@ -151,6 +163,8 @@ const TEST_TOOLS: &[(&str, &str)] = &[
     ("rustix", "descriptor limits, pipes and signals in tests on real sockets"),
     ("tracing-subscriber", "reading what was logged"),
     ("bytes", "owned chunks"),
+    ("rcgen", "certificates, made when a test runs"),
+    ("rustls", "reading a certificate"),
 ];
 
 pub(crate) fn run() -> Result<(), String> {

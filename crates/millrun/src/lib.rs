@@ -35,6 +35,7 @@
 //! | `transport` | `transport`: Transport, Protocol, create_connection, Server | yes |
 //! | `protocol` | `protocol`: FlowControl, StreamReaderProtocol | yes |
 //! | `streams` | `streams`: open_connection, start_server | yes |
+//! | `tls` | `tls`: TLS over any transport | |
 //! | `os` | the operating system below, and [`run`] | yes |
 #![forbid(unsafe_code)]
 
@@ -44,6 +45,8 @@ pub use millrun_protocol as protocol;
 pub use millrun_selector as selector;
 #[cfg(feature = "streams")]
 pub use millrun_streams as streams;
+#[cfg(feature = "tls")]
+pub use millrun_tls as tls;
 #[cfg(feature = "transport")]
 pub use millrun_transport as transport;
 

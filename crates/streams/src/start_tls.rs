@@ -50,7 +50,10 @@ impl StreamWriter {
     ) -> io::Result<(StreamReader, StreamWriter)> {
         let below = Rc::clone(self.transport());
         if !Rc::ptr_eq(&below, reader.transport()) {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "expected both ends of one connection, got ends of two"));
+            return Err(io::Error::new(
+                ErrorKind::InvalidInput,
+                "expected both ends of one connection, got ends of two",
+            ));
         }
         self.drain().await?;
         let bytes = reader.buffered();
@@ -59,9 +62,13 @@ impl StreamWriter {
             return Err(io::Error::new(ErrorKind::InvalidData, UnexpectedPlaintext { bytes }));
         }
         // They are all there: this does not wait.
-        let received = Bytes::copy_from_slice(reader.read_exact(bytes).await.map_err(io::Error::from)?);
+        let received =
+            Bytes::copy_from_slice(reader.read_exact(bytes).await.map_err(io::Error::from)?);
         if reader.at_eof() {
-            return Err(io::Error::new(ErrorKind::ConnectionReset, "the peer ended the connection before TLS began"));
+            return Err(io::Error::new(
+                ErrorKind::ConnectionReset,
+                "the peer ended the connection before TLS began",
+            ));
         }
         let handle = self.loop_handle().clone();
         let (protocol, connecting) =

@@ -15,7 +15,7 @@ use rustls::{KeyLogFile, RootCertStore};
 use crate::InvalidConfig;
 use crate::machine::Machine;
 use crate::settings::Settings;
-use crate::trust_nobody_checks::TrustsAnyone;
+use crate::trusts_anyone::TrustsAnyone;
 use crate::{pem, provider, wrap};
 
 /// What all connections of a client have in common: make one, and clone it. Sessions are remembered in it, so that a later connection
@@ -243,6 +243,8 @@ impl fmt::Debug for ClientConfig {
 
 impl fmt::Debug for ClientConfigBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientConfigBuilder").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("ClientConfigBuilder")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }

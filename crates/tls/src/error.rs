@@ -57,9 +57,9 @@ impl TlsError {
             TlsError::EofInHandshake => ErrorKind::ConnectionReset,
             TlsError::Truncated => ErrorKind::UnexpectedEof,
             TlsError::ShutdownTimedOut => ErrorKind::TimedOut,
-            TlsError::CertificateRefused(_)
-            | TlsError::Protocol(_)
-            | TlsError::MessageTooLong => ErrorKind::InvalidData,
+            TlsError::CertificateRefused(_) | TlsError::Protocol(_) | TlsError::MessageTooLong => {
+                ErrorKind::InvalidData
+            }
         }
     }
 }
@@ -88,16 +88,27 @@ impl fmt::Display for TlsError {
         match self {
             TlsError::HandshakeTimedOut(after) => {
                 let seconds = after.as_secs_f64();
-                write!(f, "SSL handshake is taking longer than {seconds} seconds: aborting the connection")
+                write!(
+                    f,
+                    "SSL handshake is taking longer than {seconds} seconds: aborting the connection"
+                )
             }
-            TlsError::EofInHandshake => f.write_str("the peer ended the connection in the TLS handshake"),
+            TlsError::EofInHandshake => {
+                f.write_str("the peer ended the connection in the TLS handshake")
+            }
             TlsError::ClosedInHandshake => f.write_str("closed in the TLS handshake"),
-            TlsError::Truncated => f.write_str("expected close_notify, got the end of the connection: it may be cut off"),
+            TlsError::Truncated => f.write_str(
+                "expected close_notify, got the end of the connection: it may be cut off",
+            ),
             TlsError::ShutdownTimedOut => f.write_str("SSL shutdown timed out"),
-            TlsError::CertificateRefused(why) => write!(f, "the peer's certificate is refused: {why}"),
+            TlsError::CertificateRefused(why) => {
+                write!(f, "the peer's certificate is refused: {why}")
+            }
             TlsError::Alert(alert) => write!(f, "the peer ended TLS with the alert {alert}"),
             TlsError::Protocol(what) => write!(f, "TLS failed: {what}"),
-            TlsError::MessageTooLong => f.write_str("a TLS handshake message is longer than any may be"),
+            TlsError::MessageTooLong => {
+                f.write_str("a TLS handshake message is longer than any may be")
+            }
             TlsError::Replaced => f.write_str("the transport below TLS was given another protocol"),
         }
     }
@@ -132,14 +143,20 @@ impl From<InvalidConfig> for io::Error {
 impl fmt::Display for InvalidConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            InvalidConfig::ZeroTimeout(which) => write!(f, "expected a {which} timeout above 0, got 0"),
+            InvalidConfig::ZeroTimeout(which) => {
+                write!(f, "expected a {which} timeout above 0, got 0")
+            }
             InvalidConfig::ServerName(got) => {
                 write!(f, "expected a DNS name or an IP address as the server's name, got {got:?}")
             }
             InvalidConfig::Unreadable(what, why) => write!(f, "expected {what}: {why}"),
             InvalidConfig::NoRoots(why) => write!(f, "expected root certificates: {why}"),
-            InvalidConfig::Identity(why) => write!(f, "expected a certificate chain and its key: {why}"),
-            InvalidConfig::NoIdentity => f.write_str("expected a certificate for the server, got none"),
+            InvalidConfig::Identity(why) => {
+                write!(f, "expected a certificate chain and its key: {why}")
+            }
+            InvalidConfig::NoIdentity => {
+                f.write_str("expected a certificate for the server, got none")
+            }
         }
     }
 }

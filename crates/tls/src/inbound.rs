@@ -59,7 +59,8 @@ impl Inbound {
         }
         self.make_room(data.len(), pool);
         let end = self.end;
-        let Some(block) = self.block.as_mut().filter(|block| block.len() - end >= data.len()) else {
+        let Some(block) = self.block.as_mut().filter(|block| block.len() - end >= data.len())
+        else {
             return data.is_empty();
         };
         block[end..end + data.len()].copy_from_slice(data);
@@ -113,7 +114,8 @@ impl Inbound {
     }
 
     fn grow(&mut self, bytes: usize, pool: &BlockPool) {
-        let mut larger = if bytes == LARGE_BLOCK { pool.take(BlockSize::Large) } else { Block::of(bytes) };
+        let mut larger =
+            if bytes == LARGE_BLOCK { pool.take(BlockSize::Large) } else { Block::of(bytes) };
         let held = self.len();
         larger[..held].copy_from_slice(self.bytes());
         (self.start, self.end) = (0, held);

@@ -14,7 +14,9 @@ use std::sync::Arc;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::pki_types::ServerName;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
+};
 use rustls::{CommonState, ProtocolVersion};
 
 /// The most plaintext of a record (RFC 8446, section 5.1).
@@ -84,7 +86,12 @@ impl Machine {
     /// Works off ciphertext until something happens. What the peer shall get is appended to `out`: send it, whatever the event is.
     ///
     /// Call it again after every event but [`Event::Idle`] and [`Event::Failed`].
-    pub(crate) fn advance(&mut self, ciphertext: &mut [u8], mut sink: Sink<'_>, out: &mut Vec<u8>) -> Advance {
+    pub(crate) fn advance(
+        &mut self,
+        ciphertext: &mut [u8],
+        mut sink: Sink<'_>,
+        out: &mut Vec<u8>,
+    ) -> Advance {
         let mut advance = match &mut self.end {
             End::Client(end) => advance(&mut **end, ciphertext, &mut sink, out),
             End::Server(end) => advance(&mut **end, ciphertext, &mut sink, out),
@@ -122,7 +129,11 @@ impl Machine {
     ///
     /// # Errors
     /// The handshake is not done, or the connection failed.
-    pub(crate) fn close_notify(&mut self, ciphertext: &mut [u8], out: &mut Vec<u8>) -> Result<(), NotSealed> {
+    pub(crate) fn close_notify(
+        &mut self,
+        ciphertext: &mut [u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), NotSealed> {
         let before = out.len();
         out.resize(before + 2 * OVERHEAD, 0);
         let mut notify = |traffic: &mut dyn Seal| match traffic.close_notify(&mut out[before..]) {
@@ -179,19 +190,28 @@ pub(crate) enum NotSealed {
 /// What client and server have in common.
 trait Process {
     type Data;
-    fn process<'c, 'i>(&'c mut self, ciphertext: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+    fn process<'c, 'i>(
+        &'c mut self,
+        ciphertext: &'i mut [u8],
+    ) -> UnbufferedStatus<'c, 'i, Self::Data>;
 }
 
 impl Process for UnbufferedClientConnection {
     type Data = ClientConnectionData;
-    fn process<'c, 'i>(&'c mut self, ciphertext: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+    fn process<'c, 'i>(
+        &'c mut self,
+        ciphertext: &'i mut [u8],
+    ) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(ciphertext)
     }
 }
 
 impl Process for UnbufferedServerConnection {
     type Data = ServerConnectionData;
-    fn process<'c, 'i>(&'c mut self, ciphertext: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+    fn process<'c, 'i>(
+        &'c mut self,
+        ciphertext: &'i mut [u8],
+    ) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(ciphertext)
     }
 }
@@ -311,9 +331,11 @@ fn with_traffic<D>(
     f: &mut dyn FnMut(&mut dyn Seal) -> Result<usize, EncryptError>,
 ) -> Result<usize, NotSealed> {
     match status {
-        UnbufferedStatus { discard: 0, state: Ok(ConnectionState::WriteTraffic(mut traffic)), .. } => {
-            f(&mut traffic).map_err(NotSealed::from)
-        }
+        UnbufferedStatus {
+            discard: 0,
+            state: Ok(ConnectionState::WriteTraffic(mut traffic)),
+            ..
+        } => f(&mut traffic).map_err(NotSealed::from),
         _ => Err(NotSealed::NotNow),
     }
 }

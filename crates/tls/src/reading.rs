@@ -31,7 +31,9 @@ impl Session {
             Stage::Unwrapped => false,
             Stage::Handshake | Stage::Flushing | Stage::Shutdown => true,
             Stage::Wrapped => {
-                self.life.get().delivers() && self.spill.borrow().is_empty() && !self.is(PEER_CLOSED | FAILED)
+                self.life.get().delivers()
+                    && self.spill.borrow().is_empty()
+                    && !self.is(PEER_CLOSED | FAILED)
             }
         }
     }
@@ -146,7 +148,8 @@ impl Session {
     /// The application takes nothing: it paused, it is closing, or it has heard of the end. A connection that is gone ends now,
     /// unless what came before that is still to be delivered (TLS-034).
     fn deliver_nothing(&self) -> bool {
-        let waits = self.life.get().saw_eof() || self.spill.borrow().is_empty() && self.inbound.borrow().is_empty();
+        let waits = self.life.get().saw_eof()
+            || self.spill.borrow().is_empty() && self.inbound.borrow().is_empty();
         if self.is(BELOW_LOST) && (waits || self.life.get().is_closing()) {
             self.end_as_below();
         }
@@ -159,7 +162,9 @@ impl Session {
         // That was user code: it may have paused, closed, or set another protocol.
         let wanted = self.life.get().delivers() && !self.slot.is_home();
         let (taken, event) = match landing {
-            Landing::Failed(error) => return Received::Failed("landing() (get_buffer) failed", error),
+            Landing::Failed(error) => {
+                return Received::Failed("landing() (get_buffer) failed", error);
+            }
             Landing::Own(memory) if !memory.is_empty() => {
                 let (n, event) = if wanted { self.fill(memory) } else { (0, Event::Idle) };
                 *callback = "landed";
@@ -188,7 +193,11 @@ impl Session {
         Received::More
     }
 
-    fn receive_shared(&self, protocol: &mut dyn Protocol, most: usize) -> (io::Result<usize>, Event) {
+    fn receive_shared(
+        &self,
+        protocol: &mut dyn Protocol,
+        most: usize,
+    ) -> (io::Result<usize>, Event) {
         let pool = self.handle.blocks();
         let large = self.inbound.borrow().len() + self.spill.borrow().len() > SMALL_BLOCK;
         let mut block = pool.take(if large { BlockSize::Large } else { BlockSize::Small });
@@ -256,7 +265,9 @@ impl Session {
         }
         tracing::trace!("{self:?}: received close_notify");
         let keeps = match self.slot.call(|protocol| protocol.eof_received()) {
-            Some(Ok(answer)) => answer && self.machine.borrow().has_half_close() && !self.is(BELOW_LOST),
+            Some(Ok(answer)) => {
+                answer && self.machine.borrow().has_half_close() && !self.is(BELOW_LOST)
+            }
             Some(Err(panic)) => {
                 self.panicked("eof_received", panic);
                 return false;

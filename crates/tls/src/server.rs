@@ -200,7 +200,10 @@ struct Named {
 }
 
 impl Named {
-    fn new(other: Option<Identity>, named: Vec<(String, Identity)>) -> Result<Named, InvalidConfig> {
+    fn new(
+        other: Option<Identity>,
+        named: Vec<(String, Identity)>,
+    ) -> Result<Named, InvalidConfig> {
         let mut by_name = ResolvesServerCertUsingSni::new();
         for (name, identity) in named {
             by_name
@@ -253,6 +256,8 @@ impl fmt::Debug for ServerConfig {
 
 impl fmt::Debug for ServerConfigBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerConfigBuilder").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("ServerConfigBuilder")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }

@@ -8,12 +8,12 @@ use std::fmt;
 use std::io;
 use std::rc::{Rc, Weak};
 
-use millrun_loop::{LoopHandle, TimerHandle, UnitEnd, oneshot};
+use millrun_loop::{LoopHandle, TimerHandle, UnitEnd};
 use millrun_transport::buffer::WriteBuffer;
 use millrun_transport::lifecycle::Lifecycle;
 use millrun_transport::pressure::Pressure;
 use millrun_transport::slot::ProtocolSlot;
-use millrun_transport::{Transport, Watermarks};
+use millrun_transport::{Opener, Transport, Watermarks};
 
 use crate::inbound::Inbound;
 use crate::machine::Machine;
@@ -51,7 +51,7 @@ pub(crate) struct Session {
     pub(crate) unsent: Cell<usize>,
     pub(crate) closing: Cell<Closing>,
     /// Who waits for the handshake.
-    pub(crate) opened: Cell<Option<oneshot::Sender<io::Result<Rc<dyn Transport>>>>>,
+    pub(crate) opened: Cell<Option<Opener>>,
 }
 
 /// How far a close has come.
@@ -166,9 +166,18 @@ impl Session {
             return f();
         }
         self.mark(WORKING);
+        let _done = Working(self);
         f();
         self.finish();
-        self.unmark(WORKING);
+    }
+}
+
+/// Until it is dropped an event of our own runs: also by a panic, of a stranger's transport below.
+struct Working<'a>(&'a Session);
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.unmark(WORKING);
     }
 }
 

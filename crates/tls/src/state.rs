@@ -82,6 +82,8 @@ mod tests {
                 vec![Unwrapped],
             ]
         );
-        assert!(Wrapped.to(Handshake).is_err_and(|e| e.to_string().contains("Wrapped to Handshake")));
+        assert!(
+            Wrapped.to(Handshake).is_err_and(|e| e.to_string().contains("Wrapped to Handshake"))
+        );
     }
 }

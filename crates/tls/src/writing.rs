@@ -18,7 +18,8 @@ const LARGE_WRITE: usize = RECORD;
 
 /// So much plaintext is sealed at a time: what a large block has room for when it is sealed.
 const AT_ONCE: usize = 3 * RECORD;
-const _: () = assert!(sealed(AT_ONCE) <= LARGE_BLOCK, "a large block must hold what is sealed at once");
+const _: () =
+    assert!(sealed(AT_ONCE) <= LARGE_BLOCK, "a large block must hold what is sealed at once");
 
 /// What waits unsealed is sealed at this size, unit or no unit.
 const GATHERED: usize = 4 * RECORD;
@@ -181,7 +182,8 @@ impl Session {
     fn catch_up(&self) -> Result<(), NotSealed> {
         if !self.spill.borrow().is_empty() {
             let mut out = Vec::new();
-            let advance = self.machine.borrow_mut().advance(&mut [], crate::machine::Sink::Discard, &mut out);
+            let advance =
+                self.machine.borrow_mut().advance(&mut [], crate::machine::Sink::Discard, &mut out);
             self.send(&out);
             return self.caught_up(advance.event);
         }

@@ -1,4 +1,5 @@
 //! How a TLS connection ends: in order, half, cut off, by a peer that never answers.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -314,7 +315,11 @@ fn closing_from_inside_a_callback_is_like_closing_from_outside() {
             let server = serve(certificates.server_config(), &told, |told| {
                 Tell::new(told).on_data(|told, data| {
                     told.transport().write(b"bye");
-                    if data == b"abort" { told.transport().abort() } else { told.transport().close() }
+                    if data == b"abort" {
+                        told.transport().abort()
+                    } else {
+                        told.transport().close()
+                    }
                     Ok(())
                 })
             })
@@ -346,7 +351,10 @@ fn tls_024_tls_037_an_error_of_the_applications_is_reported_and_ends_the_connect
         assert_eq!(pair.there.events(), ["made", "data", "lost: Other"]);
         assert_eq!(reports.borrow().len(), 1);
         let report = reports.borrow()[0].clone();
-        assert!(report.contains("fatal error on SSL protocol") && report.contains("no taste"), "{report}");
+        assert!(
+            report.contains("fatal error on SSL protocol") && report.contains("no taste"),
+            "{report}"
+        );
         pair.over().await;
     });
 }
@@ -357,7 +365,8 @@ fn a_panic_of_the_applications_ends_its_connection_alone() {
     run(|_| async move {
         let handle = LoopHandle::current().unwrap();
         let reports = reports(&handle);
-        let panics: fn(&Told) -> Tell = |told| Tell::new(told).on_data(|_, data| panic!("at {}", data.len()));
+        let panics: fn(&Told) -> Tell =
+            |told| Tell::new(told).on_data(|_, data| panic!("at {}", data.len()));
         let pair = Pair::new(&certificates, panics).await;
         pair.here.transport().write(b"boo");
         sleep(Duration::from_secs(1)).await;
@@ -399,7 +408,8 @@ fn tls_041_a_drain_while_closing_is_done_and_after_the_end_it_is_an_error() {
         .unwrap();
         let connect = millrun_transport::Connect::address(common::at());
         let opening = millrun_streams::OpenConnection::from(connect);
-        let (_reader, writer) = opening.tls(&certificates.client_config(), common::NAME).await.unwrap();
+        let (_reader, writer) =
+            opening.tls(&certificates.client_config(), common::NAME).await.unwrap();
         writer.write(b"x").unwrap();
         let closing = writer.close();
         writer.drain().await.unwrap();

@@ -1,10 +1,14 @@
 //! What a handshake comes to: who hears of the connection, when, and of what failure.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod common;
 
 use std::time::Duration;
 
-use common::{Certificates, NAME, Pair, Tell, Told, at, connect, name, reports, run, serve, server_params, settle};
+use common::{
+    Certificates, NAME, Pair, Tell, Told, at, connect, name, reports, run, serve, server_params,
+    settle,
+};
 use millrun_loop::{LoopHandle, sleep};
 use millrun_selector::{ConnectOptions, ListenOptions};
 use millrun_tls::{ClientConfig, InvalidConfig, ServerConfig, TlsError, TlsInfo, TlsVersion};
@@ -17,7 +21,7 @@ fn tls_002_made_then_connected_then_data() {
     run(|_| async move {
         let there = Told::default();
         // The server speaks first, so that its words come with its part of the handshake or right behind it.
-        let server = serve(certificates.server_config(), &there, |told| Tell::new(told)).await;
+        let server = serve(certificates.server_config(), &there, Tell::new).await;
         let greet = there.clone();
         LoopHandle::current().unwrap().spawn(async move {
             while !greet.is_made() {
@@ -66,7 +70,10 @@ fn tls_004_a_handshake_has_a_deadline_that_its_error_names() {
         assert_eq!(sim.now().since(began), Duration::from_secs(60));
         let error = std::io::Error::from(error);
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted);
-        assert_eq!(TlsError::of(&error), Some(&TlsError::HandshakeTimedOut(Duration::from_secs(60))));
+        assert_eq!(
+            TlsError::of(&error),
+            Some(&TlsError::HandshakeTimedOut(Duration::from_secs(60)))
+        );
         assert!(error.to_string().contains("60 seconds"), "{error}");
         assert!(told.events().is_empty());
         settle().await;
@@ -188,7 +195,9 @@ fn tls_036_a_name_that_no_server_can_have_is_refused_before_any_io() {
         let config = certificates.client_config();
         for bad in ["", "a b", "-"] {
             let handle = LoopHandle::current().unwrap();
-            let error = Connect::address(at()).tls(&config, bad).connect(&handle, || Tell::new(&Told::default()));
+            let error = Connect::address(at())
+                .tls(&config, bad)
+                .connect(&handle, || Tell::new(&Told::default()));
             let error = std::io::Error::from(error.await.unwrap_err());
             assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
             assert!(error.to_string().contains("expected a DNS name or an IP address"), "{error}");
@@ -237,7 +246,9 @@ fn tls_009_extra_info_tells_what_was_agreed_and_passes_other_questions_down() {
             .build()
             .unwrap();
         let pair = Pair::of(client, server, Tell::echo).await;
-        for (told, chain) in [(&pair.here, &certificates.server.0), (&pair.there, &certificates.client.0)] {
+        for (told, chain) in
+            [(&pair.here, &certificates.server.0), (&pair.there, &certificates.client.0)]
+        {
             let info = extra_info::<TlsInfo>(&*told.transport()).unwrap();
             assert_eq!(info.version(), TlsVersion::Tls13);
             assert!(info.cipher_suite().starts_with("TLS13_"), "{info:?}");
@@ -292,11 +303,13 @@ fn sessions_are_taken_up_again_unless_told_not_to() {
 }
 
 #[test]
-fn a_client_without_a_certificate_is_refused_where_one_is_required_and_served_where_one_is_asked_for() {
+fn a_client_without_a_certificate_is_refused_where_one_is_required_and_served_where_one_is_asked_for()
+ {
     let certificates = Certificates::new();
     let root = certificates.root.as_bytes();
     let (chain, key) = (certificates.server.0.as_bytes(), certificates.server.1.as_bytes());
-    let required = ServerConfig::builder().certificate(chain, key).require_client_certificates(root);
+    let required =
+        ServerConfig::builder().certificate(chain, key).require_client_certificates(root);
     let required = required.build().unwrap();
     run(|_| async {
         let (here, there) = (Told::default(), Told::default());
@@ -337,7 +350,10 @@ fn no_common_application_protocol_is_a_refusal() {
         let (here, there) = (Told::default(), Told::default());
         let server = serve(server, &there, Tell::new).await;
         let error = std::io::Error::from(connect(&client, Tell::new(&here)).await.unwrap_err());
-        assert_eq!(TlsError::of(&error), Some(&TlsError::Alert("NoApplicationProtocol".to_owned())));
+        assert_eq!(
+            TlsError::of(&error),
+            Some(&TlsError::Alert("NoApplicationProtocol".to_owned()))
+        );
         assert!(here.events().is_empty() && there.events().is_empty());
         server.close();
     });

@@ -1,4 +1,5 @@
 //! TLS over a connection that is in use, and TLS over TLS.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -9,7 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{Certificates, NAME, Tell, Told, at, name, run, settle};
 use millrun_loop::{LoopHandle, sleep};
-use millrun_streams::{OpenConnection, ReadAhead, StartServer, StreamReader, StreamWriter, UnexpectedPlaintext};
+use millrun_streams::{
+    OpenConnection, ReadAhead, StartServer, StreamReader, StreamWriter, UnexpectedPlaintext,
+};
 use millrun_tls::{ServerConfig, TlsInfo};
 use millrun_transport::{ClientTls, Connect, Serve, Server, Upper, start_tls};
 
@@ -30,8 +33,7 @@ async fn upgrade(
 ) -> io::Result<()> {
     assert_eq!(reader.read_line().await?, b"STARTTLS\n");
     writer.write(b"OK\n")?;
-    let (mut reader, writer) =
-        writer.start_tls(reader, Rc::new(config), ReadAhead::Refuse).await?;
+    let (mut reader, writer) = writer.start_tls(reader, Rc::new(config), ReadAhead::Refuse).await?;
     loop {
         let line = reader.read_line().await?;
         if line.is_empty() {
@@ -56,7 +58,8 @@ fn st_078_tls_027_both_sides_go_on_over_tls() {
         writer.write(b"STARTTLS\n").unwrap();
         assert_eq!(reader.read_line().await.unwrap(), b"OK\n");
         let layer = certificates.client_config().layer(NAME).unwrap();
-        let (mut reader, writer) = writer.start_tls(reader, layer, ReadAhead::Refuse).await.unwrap();
+        let (mut reader, writer) =
+            writer.start_tls(reader, layer, ReadAhead::Refuse).await.unwrap();
         assert_eq!(reader.limit(), 5000);
         assert!(writer.extra_info::<TlsInfo>().is_some());
         for n in 0..50 {
@@ -83,7 +86,10 @@ fn plaintext_behind_the_command_is_refused() {
         let _ = reader.read_to_end(&mut answer).await;
         assert!(!answer.starts_with(b"OK\nEVIL"), "{answer:?}");
         let report = reports.borrow().join("");
-        assert!(report.contains("expected nothing to be read before TLS begins, got 13 bytes"), "{report}");
+        assert!(
+            report.contains("expected nothing to be read before TLS begins, got 13 bytes"),
+            "{report}"
+        );
         drop(writer);
         server.close();
     });
@@ -95,24 +101,33 @@ fn bytes_read_ahead_are_handed_over() {
     let certificates = Certificates::new();
     run(|sim| async move {
         let config = certificates.server_config();
-        let server = StartServer::tasks(Serve::address(at()), move |mut reader: StreamReader, writer: StreamWriter| {
-            let config = config.clone();
-            async move {
-                let preamble = reader.read_line().await?.to_vec();
-                // Everything else has come by then.
-                sleep(Duration::from_secs(1)).await;
-                assert!(reader.buffered() > 100, "the hello is here: {} bytes", reader.buffered());
-                let (_reader, writer) = writer.start_tls(reader, Rc::new(config), ReadAhead::HandOver).await?;
-                writer.write(&preamble)?;
-                writer.close().await.map(drop)
-            }
-        })
+        let server = StartServer::tasks(
+            Serve::address(at()),
+            move |mut reader: StreamReader, writer: StreamWriter| {
+                let config = config.clone();
+                async move {
+                    let preamble = reader.read_line().await?.to_vec();
+                    // Everything else has come by then.
+                    sleep(Duration::from_secs(1)).await;
+                    assert!(
+                        reader.buffered() > 100,
+                        "the hello is here: {} bytes",
+                        reader.buffered()
+                    );
+                    let (_reader, writer) =
+                        writer.start_tls(reader, Rc::new(config), ReadAhead::HandOver).await?;
+                    writer.write(&preamble)?;
+                    writer.close().await.map(drop)
+                }
+            },
+        )
         .await
         .unwrap();
         let (reader, writer) = plain().await;
         writer.write(b"PROXY TCP4\n").unwrap();
         let layer = certificates.client_config().layer(NAME).unwrap();
-        let (mut reader, writer) = writer.start_tls(reader, layer, ReadAhead::Refuse).await.unwrap();
+        let (mut reader, writer) =
+            writer.start_tls(reader, layer, ReadAhead::Refuse).await.unwrap();
         assert_eq!(reader.read_line().await.unwrap(), b"PROXY TCP4\n");
         drop((reader, writer));
         server.close();
@@ -198,12 +213,16 @@ fn tls_027_a_protocol_is_upgraded_without_a_second_connection_made() {
             })
         };
         let upper = Upper::Made(Box::new(Tell::new(&here)));
-        let transport = start_tls(&handle, below_here, upper, &*client, Bytes::new()).await.unwrap();
+        let transport =
+            start_tls(&handle, below_here, upper, &*client, Bytes::new()).await.unwrap();
         let their_transport = serving.await.unwrap();
         transport.write(b"over TLS");
         settle().await;
         assert_eq!(there.received(), b"over TLS");
-        assert_eq!((here.events(), there.events()), (vec!["made".into()], vec!["made".into(), "data".into()]));
+        assert_eq!(
+            (here.events(), there.events()),
+            (vec!["made".into()], vec!["made".into(), "data".into()])
+        );
         their_transport.close();
         sleep(Duration::from_secs(1)).await;
         assert_eq!(here.events(), ["made", "eof", "lost"]);
@@ -220,22 +239,27 @@ fn tls_030_tls_inside_tls() {
     run(|_| async move {
         let config = certificates.server_config();
         let outer = certificates.server_config();
-        let server = StartServer::tasks(Serve::address(at()), move |reader: StreamReader, writer: StreamWriter| {
-            let config = config.clone();
-            async move {
-                let layer = Rc::new(config);
-                let (reader, writer) = writer.start_tls(reader, layer.clone(), ReadAhead::HandOver).await?;
-                let (mut reader, writer) = writer.start_tls(reader, layer, ReadAhead::HandOver).await?;
-                loop {
-                    let data = reader.read(100_000).await?;
-                    if data.is_empty() {
-                        return io::Result::Ok(());
+        let server = StartServer::tasks(
+            Serve::address(at()),
+            move |reader: StreamReader, writer: StreamWriter| {
+                let config = config.clone();
+                async move {
+                    let layer = Rc::new(config);
+                    let (reader, writer) =
+                        writer.start_tls(reader, layer.clone(), ReadAhead::HandOver).await?;
+                    let (mut reader, writer) =
+                        writer.start_tls(reader, layer, ReadAhead::HandOver).await?;
+                    loop {
+                        let data = reader.read(100_000).await?;
+                        if data.is_empty() {
+                            return io::Result::Ok(());
+                        }
+                        writer.write(data)?;
+                        writer.drain().await?;
                     }
-                    writer.write(data)?;
-                    writer.drain().await?;
                 }
-            }
-        })
+            },
+        )
         .tls(outer)
         .await
         .unwrap();
@@ -243,8 +267,10 @@ fn tls_030_tls_inside_tls() {
         let opening = OpenConnection::from(Connect::address(at())).tls(&client, NAME);
         let (reader, writer) = opening.await.unwrap();
         let layer = client.layer(NAME).unwrap();
-        let (reader, writer) = writer.start_tls(reader, layer.clone(), ReadAhead::Refuse).await.unwrap();
-        let (mut reader, writer) = writer.start_tls(reader, layer, ReadAhead::Refuse).await.unwrap();
+        let (reader, writer) =
+            writer.start_tls(reader, layer.clone(), ReadAhead::Refuse).await.unwrap();
+        let (mut reader, writer) =
+            writer.start_tls(reader, layer, ReadAhead::Refuse).await.unwrap();
         let sent: Vec<u8> = (0..400_000u32).map(|n| (n % 251) as u8).collect();
         let mut got = 0;
         for piece in sent.chunks(20_000) {
@@ -267,17 +293,21 @@ fn tls_035_an_upgrade_of_a_transport_that_is_paused_for_writing() {
     run(|sim| async move {
         sim.set_buffers(2000, 2000);
         let config = certificates.server_config();
-        let server = StartServer::tasks(Serve::address(at()), move |mut reader: StreamReader, writer: StreamWriter| {
-            let config = config.clone();
-            async move {
-                sleep(Duration::from_secs(5)).await;
-                assert_eq!(reader.read_exact(200_000).await?.len(), 200_000);
-                let (mut reader, writer) = writer.start_tls(reader, Rc::new(config), ReadAhead::HandOver).await?;
-                let line = reader.read_line().await?.to_vec();
-                writer.write(&line)?;
-                writer.close().await.map(drop)
-            }
-        })
+        let server = StartServer::tasks(
+            Serve::address(at()),
+            move |mut reader: StreamReader, writer: StreamWriter| {
+                let config = config.clone();
+                async move {
+                    sleep(Duration::from_secs(5)).await;
+                    assert_eq!(reader.read_exact(200_000).await?.len(), 200_000);
+                    let (mut reader, writer) =
+                        writer.start_tls(reader, Rc::new(config), ReadAhead::HandOver).await?;
+                    let line = reader.read_line().await?.to_vec();
+                    writer.write(&line)?;
+                    writer.close().await.map(drop)
+                }
+            },
+        )
         .await
         .unwrap();
         let handle = LoopHandle::current().unwrap();

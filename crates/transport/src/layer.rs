@@ -46,7 +46,7 @@ pub struct Wrapping {
     /// What came over that connection and belongs to the layer.
     pub received: Bytes,
     /// To be told the layer's transport when it is ready, or why it never will be.
-    pub opened: oneshot::Sender<io::Result<Rc<dyn Transport>>>,
+    pub opened: Opener,
 }
 
 impl Wrapping {
@@ -59,6 +59,9 @@ impl Wrapping {
         (wrapping, receiver)
     }
 }
+
+/// Is told the layer's transport, or why there will be none.
+pub type Opener = oneshot::Sender<io::Result<Rc<dyn Transport>>>;
 
 /// Gives the layer's transport when it is ready.
 pub type Opened = oneshot::Receiver<io::Result<Rc<dyn Transport>>>;
@@ -94,7 +97,8 @@ pub async fn start_tls(
         Upper::New(upper) => (false, upper),
     };
     let (mut wrapping, opened) = Wrapping::new(handle, upper);
-    (wrapping.is_made, wrapping.below, wrapping.received) = (is_made, Some(below.clone()), received);
+    (wrapping.is_made, wrapping.below, wrapping.received) =
+        (is_made, Some(below.clone()), received);
     let unready = Unready(Some(below.clone()));
     below.set_protocol(layer.wrap(wrapping)?);
     below.resume_reading();
@@ -142,9 +146,8 @@ impl Security {
         match self {
             Security::None => Ok(None),
             Security::Layer(layer) => Ok(Some(layer)),
-            Security::Invalid(kind, error) => {
-                Err(Rc::try_unwrap(error).unwrap_or_else(|shared| io::Error::new(kind, shared.to_string())))
-            }
+            Security::Invalid(kind, error) => Err(Rc::try_unwrap(error)
+                .unwrap_or_else(|shared| io::Error::new(kind, shared.to_string()))),
         }
     }
 }

@@ -156,11 +156,13 @@ impl Told {
     }
 }
 
+type OnData = Box<dyn FnMut(&Told, &[u8]) -> io::Result<()>>;
+
 /// A protocol that tells all.
 pub struct Tell {
     pub told: Told,
     /// Called with what has come.
-    pub on_data: Box<dyn FnMut(&Told, &[u8]) -> io::Result<()>>,
+    pub on_data: OnData,
     pub keeps_open: bool,
 }
 
@@ -297,4 +299,17 @@ impl Pair {
 /// So that a test can say what a write gave.
 pub fn is_taken(flow: Flow) -> bool {
     flow != Flow::Closed
+}
+
+/// Bytes that look like nothing.
+pub fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1du64;
+    (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        })
+        .collect()
 }
