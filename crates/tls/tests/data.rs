@@ -11,9 +11,7 @@ use std::time::Duration;
 use common::{Certificates, Pair, Tell, Told, at, connect, noise, run, serve, settle};
 use millrun_loop::{LoopHandle, sleep};
 use millrun_sim::Faults;
-use millrun_transport::{
-    Buffered, BufferedProtocol, Connect, Landing, Protocol, Transport,
-};
+use millrun_transport::{Buffered, BufferedProtocol, Connect, Landing, Protocol, Transport};
 
 #[test]
 fn much_goes_both_ways_through_small_buffers_and_every_fault() {
