@@ -125,6 +125,12 @@ const CRATES: &[Crate] = &[
         ],
     },
     Crate {
+        name: "millrun-sweep",
+        below: &[SELECTOR, SIM, LOOP, TRANSPORT, PROTOCOL, STREAMS, TESTBED],
+        in_tests: &[],
+        outside: &[("indicatif", "progress")],
+    },
+    Crate {
         name: "millrun-benches",
         below: &[SELECTOR, LOOP, TRANSPORT, PROTOCOL, STREAMS],
         in_tests: &[],
