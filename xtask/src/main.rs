@@ -10,6 +10,7 @@ mod gate;
 mod layers;
 mod metadata;
 mod peers;
+mod sim;
 mod steps;
 mod test;
 mod tidy;
@@ -24,6 +25,7 @@ cargo xtask COMMAND
   tidy             sizes, reasons, citations, links: what a program can read
   gate [SHAPE...]  instructions, syscalls, allocations and idle memory against xtask/gate.txt (release build)
   bench [OPTION]   CPU, throughput, latency and memory beside every peer and at the limit; --help tells more
+  sim [OPTION]     the whole stack in a world of hosts, under thousands of seeds (release build); --help tells more
   peers            the tour's halves against nc, curl, dd and Python
   ci               all of it, with formatting, clippy, docs, cargo-deny, examples and the tour
 ";
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(),
         "gate" => gate::run(rest),
         "bench" => bench::run(rest),
+        "sim" => sim::run(rest),
         "peers" => peers::run(),
         "ci" => ci::run(),
         "help" | "--help" | "-h" => {

@@ -303,3 +303,50 @@ fn the_error_number_is_this_platforms() {
     fn is_object_safe(_: &dyn Socket) {}
     is_object_safe(&*a);
 }
+
+/// What a select looks at is kept in a list: whatever changes a report has to be seen in it.
+#[test]
+fn what_was_not_wanted_is_reported_when_it_is() {
+    let sim = Sim::new(1);
+    let (a, b) = sim.pair();
+    let mut selector = sim.selector();
+    let key = watch(&mut *selector, &*a, Interest::NONE);
+    b.try_write(b"x").unwrap();
+    assert_eq!(look(&mut *selector), []);
+    selector.set_interest(key, Interest::READ).unwrap();
+    assert_eq!(ready(&mut *selector, key), READABLE);
+    selector.set_interest(key, Interest::NONE).unwrap();
+    assert_eq!(look(&mut *selector), []);
+    selector.set_interest(key, Interest::BOTH).unwrap();
+    assert_eq!(ready(&mut *selector, key), READABLE | WRITABLE);
+}
+
+#[test]
+fn a_place_that_was_left_and_taken_again_is_reported_once() {
+    let sim = Sim::new(1);
+    let (a, b) = sim.pair();
+    let mut selector = sim.selector();
+    let old = watch(&mut *selector, &*a, Interest::WRITE);
+    assert_eq!(look(&mut *selector).len(), 1);
+    selector.deregister(old, &a).unwrap();
+    let new = watch(&mut *selector, &*b, Interest::WRITE);
+    assert_eq!(old.index, new.index);
+    assert_eq!(look(&mut *selector), [Event { key: new, readiness: WRITABLE }]);
+}
+
+#[test]
+fn of_many_those_that_are_ready_are_reported_by_place() {
+    let sim = Sim::new(1);
+    let mut selector = sim.selector();
+    let pairs: Vec<_> = (0..200).map(|_| sim.pair()).collect();
+    let keys: Vec<_> =
+        pairs.iter().map(|(a, _)| watch(&mut *selector, &**a, Interest::READ)).collect();
+    assert_eq!(look(&mut *selector), []);
+    for place in [7, 150, 3] {
+        pairs[place].1.try_write(b"x").unwrap();
+    }
+    let places: Vec<_> = look(&mut *selector).iter().map(|event| event.key).collect();
+    assert_eq!(places, [keys[3], keys[7], keys[150]], "by place, as before");
+    read(&*pairs[7].0, 9).unwrap();
+    assert_eq!(look(&mut *selector).len(), 2);
+}
