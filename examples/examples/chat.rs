@@ -38,8 +38,8 @@ impl Room {
         self.members.borrow_mut().insert(id, Rc::new(writer));
         self.say(id, b"joins\n");
         while let Ok(line) = reader.read_line().await {
-            if line.is_empty() {
-                break;
+            if !line.ends_with(b"\n") {
+                break; // the end, perhaps in the middle of a line: that was not said
             }
             self.say(id, line);
         }

@@ -105,7 +105,18 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         name: "millrun-examples",
-        below: &[SELECTOR, SIM, LOOP, TRANSPORT, PROTOCOL, STREAMS, TLS, CONFORMANCE, FACADE],
+        below: &[
+            SELECTOR,
+            SIM,
+            LOOP,
+            TRANSPORT,
+            PROTOCOL,
+            STREAMS,
+            TLS,
+            TESTBED,
+            CONFORMANCE,
+            FACADE,
+        ],
         in_tests: &[],
         outside: &[
             ("bytes", "owned reads and writes"),

@@ -91,6 +91,13 @@
 //! seed, and with it the run repeats. A program that is never idle keeps the clock where it is
 //! ([`Sim::set_select_cost`]).
 //!
+//! # Testing several machines
+//!
+//! [`Sim::host`] gives a machine with a name, addresses, ports and a budget of descriptors of its own. Between hosts there are
+//! rules ([`Between`], [`Toward`], [`Leaving`] with [`Delay`], [`Jitter`], [`Bandwidth`] or a closure), [`partitions`](Sim::partition)
+//! and [`crashes`](SimHost::crash). Each needs an event loop of its own, and somebody who steps them ([`Sim::set_driven`]): the
+//! crate `millrun-testbed` is that.
+//!
 //! # How it behaves
 //!
 //! As Linux, where a program can tell; each file begins with its rules. Readiness is told by edges into the

@@ -321,6 +321,17 @@ fn a_host_that_crashes_takes_its_connections_with_it_and_says_nothing() {
 }
 
 #[test]
+fn a_restarted_host_has_all_its_ports() {
+    let w = two();
+    let connect = || w.client.network().connect(&inet("10.0.0.1:80"), &from("10.0.0.2:5000"));
+    let _first = connect().unwrap();
+    assert_eq!(kind(connect()), ErrorKind::AddrInUse);
+    w.client.crash();
+    w.client.restart();
+    assert!(connect().is_ok());
+}
+
+#[test]
 fn who_sends_to_a_host_that_stays_away_times_out() {
     let w = two();
     w.server.crash();

@@ -237,6 +237,36 @@ fn what_a_host_has_begun_it_may_end_when_it_is_done() {
     assert!(report.hosts.iter().all(|host| host.is_empty()), "{report:?}");
 }
 
+/// The world is over, and still runs on for as long as a host that is done has something to send.
+#[test]
+fn what_is_still_being_sent_is_no_leak() {
+    let world = World::new(1);
+    world.add_rule(millrun_sim::Bandwidth::new(20_000));
+    let got = Rc::new(Cell::new(0));
+    let count = Rc::clone(&got);
+    world
+        .host("server", async move {
+            let handler = async move |mut reader: StreamReader, _writer: StreamWriter| {
+                while let Ok(bytes @ [_, ..]) = reader.read(4096).await {
+                    count.set(count.get() + bytes.len());
+                }
+            };
+            start_server("server", 7, handler).await?.serve_forever().await?;
+            Ok::<(), Failure>(())
+        })
+        .background();
+    world.host("client", async {
+        let (_reader, writer) = open_connection("server", 7).await?;
+        writer.write(&[7; 300_000])?;
+        Ok::<(), Failure>(())
+    });
+    let report = world.run().unwrap();
+    assert!(report.ended_at.as_nanos() < 1_000_000_000, "{report:?}");
+    assert!(report.hosts[1].is_empty(), "{}", report.hosts[1]);
+    // What its kernel has taken is the network's: the last 64 KiB may be on their way.
+    assert!(got.get() >= 300_000 - 65_536, "{}", got.get());
+}
+
 #[test]
 fn equal_seeds_give_equal_runs_and_others_do_not() {
     let order = |seed| {

@@ -34,7 +34,10 @@ impl Source {
             code,
             comments,
             // A bench, as a test, fails by panicking.
-            is_test_module: path.contains("/tests/") || path.contains("/benches/"),
+            // What the sweep plays are tests: they fail by panicking.
+            is_test_module: ["/tests/", "/benches/", "xtask/sweep/"]
+                .iter()
+                .any(|at| path.contains(at)),
             test_lines: Vec::new(),
         };
         source.test_lines = source.find_test_lines();
@@ -312,6 +315,7 @@ mod tests {
         let lines: Vec<bool> = (1..=6).map(|line| source.is_test(line)).collect();
         assert_eq!(lines, [false, true, true, true, true, false]);
         assert!(Source::new("crates/x/tests/y.rs", "").is_test(1));
+        assert!(Source::new("xtask/sweep/src/chat.rs", "").is_test(1));
         let other = Source::new("src/x.rs", "#[cfg(not(test))]\nfn a() {\n}");
         assert!(!other.is_test(2));
     }

@@ -36,7 +36,6 @@ pub(crate) fn parse(words: &[String]) -> Result<Arguments, String> {
             "--minutes" => arguments.minutes = Some(Duration::from_secs(60 * number(value()?)?)),
             "--jobs" => arguments.jobs = number(value()?)?.max(1) as usize,
             "--scenario" => arguments.scenarios.push(scenario::named(value()?)?),
-            "--help" | "-h" => return Err(HELP.to_owned()),
             other => return Err(format!("no such option: {other}\n\n{HELP}")),
         }
     }

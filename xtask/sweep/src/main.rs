@@ -25,6 +25,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|word| word == "--help" || word == "-h") {
+        println!("{}", arguments::HELP);
+        return ExitCode::SUCCESS;
+    }
     match arguments::parse(&arguments).and_then(sweep::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
