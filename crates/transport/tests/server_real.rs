@@ -358,18 +358,20 @@ impl Listener for Counting {
 }
 
 #[cfg(target_os = "linux")]
-fn counting() -> (Serve<Listeners>, Rc<Cell<(u32, u32)>>) {
-    let options = ListenOptions::default();
+fn counting(backlog: u32) -> (Serve<Listeners>, Rc<Cell<(u32, u32)>>) {
+    let mut options = ListenOptions::default();
+    options.backlog = backlog;
     let listener = OsNetwork.listen(&address("127.0.0.1:0"), &options).unwrap();
     let counts = Rc::new(Cell::new((0, 0)));
-    (Serve::listener(Box::new(Counting(listener, counts.clone()))), counts)
+    let serve = Serve::listener(Box::new(Counting(listener, counts.clone())));
+    (serve.backlog(backlog), counts)
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn sv_011_connections_that_come_one_by_one_cost_one_accept_each() {
     on_real_sockets(|handle| async move {
-        let (serve, counts) = counting();
+        let (serve, counts) = counting(100);
         let server = serve.serve(&handle, Recorder::new).await.unwrap();
         let mut clients = Vec::new();
         for n in 1..=50 {
@@ -387,7 +389,7 @@ fn sv_011_connections_that_come_one_by_one_cost_one_accept_each() {
 #[cfg(target_os = "linux")]
 fn sv_011_connections_that_wait_are_accepted_in_one_event() {
     on_real_sockets(|handle| async move {
-        let (serve, counts) = counting();
+        let (serve, counts) = counting(100);
         let server = serve.start_serving(false).serve(&handle, Recorder::new).await.unwrap();
         let at = port(&server);
         let connect = |n| (0..n).map(|_| TcpStream::connect(("127.0.0.1", at)).unwrap());
@@ -401,6 +403,25 @@ fn sv_011_connections_that_wait_are_accepted_in_one_event() {
         clients.extend(connect(10));
         until(|| server.connections() > 60).await;
         assert_eq!((server.connections(), counts.get()), (70, (72, 2)));
+        server.abort_clients();
+    });
+}
+
+/// However long the queue: what is queued for those that were accepted is bounded, and others come in between.
+#[test]
+#[cfg(target_os = "linux")]
+fn sv_011_one_event_accepts_a_hundred_or_so_at_most() {
+    on_real_sockets(|handle| async move {
+        let (serve, counts) = counting(400);
+        let server = serve.start_serving(false).serve(&handle, Recorder::new).await.unwrap();
+        let at = port(&server);
+        let clients: Vec<_> = (0..300).map(|_| TcpStream::connect(("127.0.0.1", at))).collect();
+        assert!(clients.iter().all(Result::is_ok));
+        server.start_serving().unwrap();
+        let before = handle.metrics().io_events;
+        until(|| server.connections() == 300).await;
+        assert_eq!(handle.metrics().io_events - before, 3, "128, 128 and 44");
+        assert_eq!(counts.get(), (301, 1));
         server.abort_clients();
     });
 }

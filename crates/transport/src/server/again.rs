@@ -6,7 +6,7 @@
 //!
 //! But a loop with much to do looks seldom, and one with a flood of connections would look for each of them alone. So once in
 //! [`EVENTS`] of the loop's events a try that may fail is risked, and after one that found [`MANY`] so is the next: in a flood
-//! or under load an event takes all that wait.
+//! or under load an event takes all that wait, but at most [`MOST`].
 //!
 //! [`ReadyCell::is_told_again`]: millrun_selector::ReadyCell::is_told_again
 
@@ -20,6 +20,10 @@ const MANY: u32 = 8;
 
 /// The loop's count is asked for at each so many events of the listener: it takes a call of some length.
 const ASK: u32 = 8;
+
+/// One event accepts at most so many, whatever the backlog: more would make the failed accept no cheaper, and what is queued for
+/// them leaves room behind.
+pub(super) const MOST: u32 = 128;
 
 /// Remembers when a try was risked last.
 #[derive(Default)]

@@ -19,7 +19,7 @@ use std::time::Duration;
 use millrun_loop::{ErrorContext, TimerHandle, Watch};
 use millrun_selector::{Address, Interest, Key, Listener, Readiness};
 
-use super::again::Again;
+use super::again::{self, Again};
 use super::socket_file::SocketFile;
 use super::state::State;
 
@@ -118,6 +118,9 @@ impl Listening {
                     self.server.admit(socket, peer);
                     if is_told_again && due.is_none() {
                         return;
+                    }
+                    if is_told_again && accepted == again::MOST {
+                        break;
                     }
                 }
                 Err(error) => {

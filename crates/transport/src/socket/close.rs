@@ -64,7 +64,6 @@ impl SocketTransport {
         }
         self.state.clear(BLOCKED);
         self.cancel_timer();
-        self.update_interest();
         self.queue_lost();
         self.drop_error(second);
     }

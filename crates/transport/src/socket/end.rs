@@ -68,8 +68,10 @@ impl SocketTransport {
         });
         // On its own: a drop that panics while another panic unwinds would abort the process.
         let dropped = catch(move || drop(protocol));
-        for panic in [lost, dropped].into_iter().filter_map(Result::err) {
-            self.report(ErrorContext::new("connection_lost() failed").panic(panic));
+        if lost.is_err() || dropped.is_err() {
+            for panic in [lost, dropped].into_iter().filter_map(Result::err) {
+                self.report(ErrorContext::new("connection_lost() failed").panic(panic));
+            }
         }
         // A stranger's socket may fail here: then it goes at once.
         let lingers = catch(|| in_order && self.has_unread_input() && self.begin_linger());
@@ -153,8 +155,10 @@ impl SocketTransport {
         });
         let dropped = catch(move || drop(socket));
         let told = catch(|| common.tell_over(self.number));
-        for panic in [asked, dropped, told].into_iter().filter_map(Result::err) {
-            self.ending_failed(panic);
+        if asked.is_err() || dropped.is_err() || told.is_err() {
+            for panic in [asked, dropped, told].into_iter().filter_map(Result::err) {
+                self.ending_failed(panic);
+            }
         }
     }
 

@@ -120,8 +120,9 @@ impl SocketTransport {
             state,
         });
         transport.update_plain();
-        // Registered from the start, and silent: so a loop that closes finds it.
-        let watched = transport.handle().watch(&socket, Interest::NONE, transport.clone());
+        // Registered from the start, so that a loop that closes finds it; and for what it will want as soon as it is made. What
+        // is reported before finds nothing to do.
+        let watched = transport.handle().watch(&socket, Interest::READ, transport.clone());
         let key = watched.map_err(|error| transport.unmade(error))?;
         transport.key.set(key);
         transport.socket.set(Some(socket));
@@ -190,6 +191,10 @@ impl SocketTransport {
     /// Says what of the socket's readiness matters now.
     fn update_interest(&self) {
         let life = self.state.life();
+        if life.is_ending() && !self.state.has(LINGERS) {
+            // Its registration goes next. What is reported of it until then finds nothing to do.
+            return;
+        }
         let mut interest = Interest::NONE;
         if life.wants_reads() || self.state.has(LINGERS) {
             interest = interest | Interest::READ;
