@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrun_transport::{ClientTls, Layer, Protocol, Wrapping};
+use millrun_transport::{ClientTls, Layer, Wrapped, Wrapping};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::ServerName;
@@ -228,7 +228,7 @@ struct ClientLayer {
 }
 
 impl Layer for ClientLayer {
-    fn wrap(&self, wrapping: Wrapping) -> io::Result<Box<dyn Protocol>> {
+    fn wrap(&self, wrapping: Wrapping) -> io::Result<Wrapped> {
         let machine = Machine::client(Arc::clone(&self.config.rustls), self.name.clone())
             .map_err(|error| io::Error::from(InvalidConfig::Identity(error.to_string())))?;
         wrap::wrap(machine, self.config.settings, wrapping)

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use millrun_loop::{ErrorContext, UnitEnd, catch};
-use millrun_transport::Transport;
 use millrun_transport::lifecycle::{Lifecycle, Next};
+
+use millrun_transport::{CloseTimedOut, Transport};
 
 use crate::TlsError;
 use crate::session::{ALREADY_MADE, BELOW_EOF, BELOW_LOST, BELOW_PAUSED, PEER_CLOSED, Session};
@@ -177,7 +178,11 @@ impl Session {
             self.closing.set(closing);
             return self.arm_shutdown();
         }
-        self.set_error(TlsError::ShutdownTimedOut.into());
+        let unsent = self.buffered();
+        self.set_error(match unsent {
+            0 => TlsError::ShutdownTimedOut.into(),
+            _ => io::Error::new(io::ErrorKind::TimedOut, CloseTimedOut { unsent }),
+        });
         self.abort_with(None);
     }
 

@@ -11,6 +11,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use millrun_loop::catch;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::pki_types::ServerName;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
@@ -54,7 +55,7 @@ pub(crate) enum Event {
     Handshaken,
     /// The peer will send no more, and said so. Said once; nothing more is opened.
     PeerClosed,
-    /// The connection can't go on. An alert for the peer is behind what is to be sent.
+    /// The connection can't go on. An alert for the peer is behind what is to be sent. Said once; what comes after is discarded.
     Failed(rustls::Error),
 }
 
@@ -62,6 +63,8 @@ pub(crate) enum Event {
 pub(crate) struct Machine {
     end: End,
     handshaken: bool,
+    /// Nothing more is asked of it: rustls would have to say a second last word.
+    failed: bool,
 }
 
 enum End {
@@ -75,12 +78,12 @@ impl Machine {
         name: ServerName<'static>,
     ) -> Result<Machine, rustls::Error> {
         let end = End::Client(Box::new(UnbufferedClientConnection::new(config, name)?));
-        Ok(Machine { end, handshaken: false })
+        Ok(Machine { end, handshaken: false, failed: false })
     }
 
     pub(crate) fn server(config: Arc<rustls::ServerConfig>) -> Result<Machine, rustls::Error> {
         let end = End::Server(Box::new(UnbufferedServerConnection::new(config)?));
-        Ok(Machine { end, handshaken: false })
+        Ok(Machine { end, handshaken: false, failed: false })
     }
 
     /// Works off ciphertext until something happens. What the peer shall get is appended to `out`: send it, whatever the event is.
@@ -92,10 +95,20 @@ impl Machine {
         mut sink: Sink<'_>,
         out: &mut Vec<u8>,
     ) -> Advance {
-        let mut advance = match &mut self.end {
+        if self.failed {
+            return Advance { discard: ciphertext.len(), taken: 0, event: Event::Idle };
+        }
+        let discard = ciphertext.len();
+        // rustls asserts, in debug builds, that no alert follows the `close_notify` that was sent, and says one when garbage comes.
+        let advanced = catch(|| match &mut self.end {
             End::Client(end) => advance(&mut **end, ciphertext, &mut sink, out),
             End::Server(end) => advance(&mut **end, ciphertext, &mut sink, out),
-        };
+        });
+        let mut advance = advanced.unwrap_or_else(|panic| {
+            let event = Event::Failed(rustls::Error::General(panic.to_string()));
+            Advance { discard, taken: 0, event }
+        });
+        self.failed = matches!(advance.event, Event::Failed(_));
         let fresh = !self.handshaken && !self.common().is_handshaking();
         if fresh && !matches!(advance.event, Event::Failed(_)) {
             self.handshaken = true;
@@ -118,6 +131,9 @@ impl Machine {
         plaintext: &[u8],
         out: &mut [u8],
     ) -> Result<usize, NotSealed> {
+        if self.failed {
+            return Err(NotSealed::NotNow);
+        }
         let mut encrypt = |traffic: &mut dyn Seal| traffic.seal(plaintext, out);
         match &mut self.end {
             End::Client(end) => with_traffic(end.process(ciphertext), &mut encrypt),
@@ -134,6 +150,9 @@ impl Machine {
         ciphertext: &mut [u8],
         out: &mut Vec<u8>,
     ) -> Result<(), NotSealed> {
+        if self.failed {
+            return Err(NotSealed::NotNow);
+        }
         let before = out.len();
         out.resize(before + 2 * OVERHEAD, 0);
         let mut notify = |traffic: &mut dyn Seal| match traffic.close_notify(&mut out[before..]) {

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrun_transport::{Layer, Protocol, Wrapping};
+use millrun_transport::{Layer, Wrapped, Wrapping};
 use rustls::KeyLogFile;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ResolvesServerCertUsingSni, WebPkiClientVerifier};
@@ -241,7 +241,7 @@ fn verifier(clients: Clients) -> Result<Arc<dyn ClientCertVerifier>, InvalidConf
 }
 
 impl Layer for ServerConfig {
-    fn wrap(&self, wrapping: Wrapping) -> io::Result<Box<dyn Protocol>> {
+    fn wrap(&self, wrapping: Wrapping) -> io::Result<Wrapped> {
         let machine = Machine::server(Arc::clone(&self.rustls))
             .map_err(|error| io::Error::from(InvalidConfig::Identity(error.to_string())))?;
         wrap::wrap(machine, self.settings, wrapping)

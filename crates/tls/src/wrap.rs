@@ -8,7 +8,7 @@ use millrun_transport::buffer::WriteBuffer;
 use millrun_transport::lifecycle::Lifecycle;
 use millrun_transport::pressure::Pressure;
 use millrun_transport::slot::ProtocolSlot;
-use millrun_transport::{Protocol, Wrapping};
+use millrun_transport::{Transport, Wrapped, Wrapping};
 
 use crate::TlsError;
 use crate::below::Below;
@@ -19,12 +19,12 @@ use crate::settings::Settings;
 use crate::state::Stage;
 use crate::writing::MARKS;
 
-/// The protocol for the transport below. It begins with `connection_made`, or with the live transport that it gets (`start_tls`).
+/// The two faces of a new session. It begins with `connection_made`, or with the live transport that it gets (`start_tls`).
 pub(crate) fn wrap(
     machine: Machine,
     settings: Settings,
     wrapping: Wrapping,
-) -> io::Result<Box<dyn Protocol>> {
+) -> io::Result<Wrapped> {
     let Wrapping { handle, upper, is_made, below, received, opened, .. } = wrapping;
     let mut inbound = Inbound::default();
     if !inbound.append(&received, handle.blocks()) {
@@ -57,5 +57,6 @@ pub(crate) fn wrap(
         let begins = Rc::clone(&session);
         session.handle.call_soon(move || begins.begin(below)).map_err(io::Error::other)?;
     }
-    Ok(Box::new(Below::new(session)))
+    let transport = Rc::clone(&session) as Rc<dyn Transport>;
+    Ok(Wrapped { protocol: Box::new(Below::new(session)), transport })
 }

@@ -425,3 +425,65 @@ fn a_server_without_a_certificate_is_no_server() {
     assert!(ServerConfig::builder().build().is_err_and(|e| e.to_string().contains("got none")));
     assert!(ServerConfig::new(b"nothing", b"nothing").is_err());
 }
+
+/// Two peers that break the rules: garbage behind a close, again and again, is discarded like all the rest.
+#[test]
+fn garbage_while_closing_is_discarded_and_ends_the_wait() {
+    let certificates = Certificates::new();
+    run(|sim| async move {
+        let (near, far) = sim.tcp_pair();
+        let handle = LoopHandle::current().unwrap();
+        let there = Told::default();
+        let told = there.clone();
+        let layer = Rc::new(certificates.server_config());
+        let serving = millrun_transport::Connect::socket(near).layer(layer);
+        let serving = handle.spawn(serving.connect(&handle, move || Tell::new(&told)));
+        // The client is real until it is connected; then its socket speaks on its own.
+        let here = Told::default();
+        let client = millrun_transport::Connect::socket(far);
+        let below = client.connect(&handle, || Tell::new(&here)).await.unwrap();
+        let layer = certificates.client_config();
+        let layer = millrun_transport::ClientTls::layer(&layer, common::NAME).unwrap();
+        let upper = millrun_transport::Upper::Made(Box::new(Tell::new(&here)));
+        let upgrade = millrun_transport::start_tls(
+            &handle,
+            below.clone(),
+            upper,
+            &*layer,
+            bytes::Bytes::new(),
+        );
+        let transport = upgrade.await.unwrap();
+        let their_transport = serving.await.unwrap().unwrap();
+        settle().await;
+        their_transport.close();
+        for _ in 0..5 {
+            below.write(b"this is no record of TLS at all, whoever reads it");
+            settle().await;
+        }
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(there.events(), ["made", "lost"]);
+        drop((transport, below));
+        here.transport().abort();
+        settle().await;
+        here.forget();
+        there.forget();
+    });
+}
+
+/// The contract of `close`: an end that was not flushed tells how much is missing.
+#[test]
+fn d_20_a_close_that_makes_no_progress_tells_what_is_unsent() {
+    let certificates = Certificates::new();
+    run(|sim| async move {
+        sim.set_buffers(4_000, 4_000);
+        let pair = stalled(&sim, &certificates).await;
+        let transport = pair.here.transport();
+        transport.write(&vec![1; 100_000]);
+        transport.close();
+        sleep(Duration::from_secs(100)).await;
+        assert_eq!(pair.here.events(), ["made", "lost: TimedOut"]);
+        assert!(matches!(transport.close_outcome(), Some(CloseOutcome::Unsent(n)) if n > 90_000));
+        drop(transport);
+        end(pair);
+    });
+}

@@ -11,15 +11,15 @@ use crate::{Protocol, Transport};
 
 /// Something that is a protocol to the transport below it, and a transport to the protocol above it.
 pub trait Layer: fmt::Debug {
-    /// Puts itself between: gives the protocol for the transport below, which it begins with at `connection_made`, or at once where
-    /// there is one already.
+    /// Puts itself between: gives its two faces. It begins with the `connection_made` of the lower one, or soon where there is a transport
+    /// already.
     ///
     /// When it is ready (a handshake is done) it calls `connection_made` of the protocol above, with itself as the transport, and then
     /// tells [`Wrapping::opened`]. If it never gets ready, that is told the error, and the protocol above hears nothing.
     ///
     /// # Errors
     /// It can't be: nothing was begun. `InvalidInput`, mostly.
-    fn wrap(&self, wrapping: Wrapping) -> io::Result<Box<dyn Protocol>>;
+    fn wrap(&self, wrapping: Wrapping) -> io::Result<Wrapped>;
 }
 
 /// A client's side of a security layer: it makes a [`Layer`] for the server that is meant.
@@ -58,6 +58,15 @@ impl Wrapping {
         let wrapping = Wrapping { handle, upper, is_made: false, below: None, received, opened };
         (wrapping, receiver)
     }
+}
+
+/// A layer in place: its two faces.
+#[derive(Debug)]
+pub struct Wrapped {
+    /// For the transport below.
+    pub protocol: Box<dyn Protocol>,
+    /// For whoever is above. It is there already, and what is written to it waits until it is ready.
+    pub transport: Rc<dyn Transport>,
 }
 
 /// Is told the layer's transport, or why there will be none.
@@ -100,7 +109,7 @@ pub async fn start_tls(
     (wrapping.is_made, wrapping.below, wrapping.received) =
         (is_made, Some(below.clone()), received);
     let unready = Unready(Some(below.clone()));
-    below.set_protocol(layer.wrap(wrapping)?);
+    below.set_protocol(layer.wrap(wrapping)?.protocol);
     below.resume_reading();
     unready.ready(opened).await
 }
@@ -159,7 +168,10 @@ pub(crate) fn wrap_or_refuse(
     upper: Box<dyn Protocol>,
 ) -> Box<dyn Protocol> {
     let (wrapping, _nobody_waits) = Wrapping::new(handle, upper);
-    layer.wrap(wrapping).unwrap_or_else(|error| Box::new(Refusing(Some(error))))
+    match layer.wrap(wrapping) {
+        Ok(wrapped) => wrapped.protocol,
+        Err(error) => Box::new(Refusing(Some(error))),
+    }
 }
 
 /// Ends its connection.

@@ -109,7 +109,7 @@ pub use connect::{
     Attempts, ByAddress, ByName, Connect, ConnectAttempt, ConnectError, Given, Host,
     InvalidArgument, Port, Stage, Target, create_connection,
 };
-pub use layer::{ClientTls, Layer, Opened, Opener, Upper, Wrapping, start_tls};
+pub use layer::{ClientTls, Layer, Opened, Opener, Upper, Wrapped, Wrapping, start_tls};
 pub use pressure::{InvalidLimits, Watermarks};
 pub use protocol::{Landing, Protocol};
 pub use server::{

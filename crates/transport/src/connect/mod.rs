@@ -265,7 +265,7 @@ impl<T: Target> Connect<T> {
                 return made(&handle, transport).await;
             };
             let (wrapping, opened) = Wrapping::new(&handle, protocol);
-            let protocol = layer.wrap(wrapping).map_err(ConnectError::Layer)?;
+            let protocol = layer.wrap(wrapping).map_err(ConnectError::Layer)?.protocol;
             let transport = SocketTransport::new(&handle, socket, protocol, self.options)
                 .map_err(ConnectError::Transport)?;
             Unready(Some(transport)).ready(opened).await.map_err(ConnectError::Layer)
