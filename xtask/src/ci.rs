@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::commands::{cargo, each, scratch, succeed, succeed_within};
 use crate::metadata::{Package, packages};
 use crate::steps::Steps;
-use crate::{bench, gate, layers, peers, sim, test, tidy};
+use crate::{bench, gate, layers, loom, peers, sim, test, tidy};
 
 /// The examples end by themselves, the slowest in a few seconds.
 const LONGEST_EXAMPLE: Duration = Duration::from_secs(60);
@@ -19,7 +19,7 @@ pub(crate) fn run() -> Result<(), String> {
     let bare: Vec<&Package> =
         packages.iter().filter(|p| p.published && !p.features.is_empty()).collect();
     let examples: Vec<&Package> = packages.iter().filter(|p| !p.examples.is_empty()).collect();
-    let mut steps = Steps::new("ci", "steps", 14);
+    let mut steps = Steps::new("ci", "steps", 15);
     steps.step("format", || succeed(&mut cargo("fmt --all --check")));
     steps.step("layers", layers::run);
     steps.step("tidy", tidy::run);
@@ -46,6 +46,7 @@ pub(crate) fn run() -> Result<(), String> {
     });
     steps.step("tests", || test::run(&[]));
     steps.step("simulation: a short sweep", sim::short_sweep);
+    steps.step("loom", loom::run);
     steps.step("examples", || each(&examples, |package| run_examples(package)));
     steps.step("other programs as peers", peers::run);
     steps.step("gate", || gate::run(&[]));

@@ -51,6 +51,7 @@ const CRATES: &[Crate] = &[
             ("tracing", "reports and debug logs"),
             ("libc", "sigaction, in the one unsafe module"),
             ("rustix", "the pipe that signals write to"),
+            ("loom", "its locks and atomics, under cfg(loom) alone"),
         ],
     },
     Crate {
@@ -140,6 +141,15 @@ const CRATES: &[Crate] = &[
         below: &[SELECTOR, SIM, LOOP, TRANSPORT, PROTOCOL, STREAMS, TESTBED],
         in_tests: &[],
         outside: &[("indicatif", "progress")],
+    },
+    Crate {
+        name: "millrun-fuzz-drivers",
+        below: &[SELECTOR, SIM, LOOP, TRANSPORT, PROTOCOL],
+        in_tests: &[],
+        outside: &[
+            ("arbitrary", "steps out of bytes"),
+            ("bytes", "what is written without a copy"),
+        ],
     },
     Crate {
         name: "millrun-benches",

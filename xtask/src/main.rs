@@ -6,9 +6,12 @@
 mod bench;
 mod ci;
 mod commands;
+mod fuzz;
 mod gate;
 mod layers;
+mod loom;
 mod metadata;
+mod nightly;
 mod peers;
 mod sim;
 mod steps;
@@ -26,6 +29,8 @@ cargo xtask COMMAND
   gate [SHAPE...]  instructions, syscalls, allocations and idle memory against xtask/gate.txt (release build)
   bench [OPTION]   CPU, throughput, latency and memory beside every peer and at the limit; --help tells more
   sim [OPTION]     the whole stack in a world of hosts, under thousands of seeds (release build); --help tells more
+  fuzz [OPTION]    the fuzz targets, each for a minute; --help tells more (needs a nightly compiler and cargo-fuzz)
+  loom             what threads do to the loop at the same time, in every order
   peers            the tour's halves against nc, curl, dd and Python
   ci               all of it, with formatting, clippy, docs, cargo-deny, examples and the tour
 ";
@@ -43,6 +48,8 @@ fn main() -> ExitCode {
         "gate" => gate::run(rest),
         "bench" => bench::run(rest),
         "sim" => sim::run(rest),
+        "fuzz" => fuzz::run(rest),
+        "loom" => loom::run(),
         "peers" => peers::run(),
         "ci" => ci::run(),
         "help" | "--help" | "-h" => {

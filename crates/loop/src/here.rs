@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::remote::Shared;
 use crate::state::Core;
+use crate::sync::thread_local;
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };

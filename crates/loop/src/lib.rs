@@ -77,6 +77,7 @@ mod signal;
 #[cfg(feature = "os")]
 mod signals;
 mod state;
+mod sync;
 mod task;
 pub mod timers;
 mod turn;

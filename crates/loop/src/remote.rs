@@ -8,12 +8,12 @@
 //! call, and a second item no write to the word.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use millrun_selector::Wake;
 
 use crate::ready::Entry;
+use crate::sync::{AtomicU8, Mutex, MutexGuard, Ordering::SeqCst};
 use crate::{LoopClosed, here};
 
 /// A loop as other threads know it: `Send`, `Sync`, cheap to clone, harmless when the loop is gone.
@@ -140,7 +140,9 @@ impl Shared {
 
     /// For the loop: takes what is queued, in exchange for an empty vector as a rule.
     pub(crate) fn take(&self, into: &mut Vec<Item>) {
-        self.state.store(AWAKE, SeqCst);
+        // A swap, as all changes of the word: as cheap as a store that is sequentially consistent, and loom, which orders a
+        // store and a swap of two threads too loosely, can prove it.
+        self.state.swap(AWAKE, SeqCst);
         let mut queue = self.lock();
         if into.is_empty() {
             std::mem::swap(&mut queue.items, into);

@@ -4,10 +4,10 @@
 //! time, also when the task is over or the loop is gone: then it finds nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
 use crate::remote::Shared;
+use crate::sync::{AtomicBool, Ordering};
 
 pub(crate) struct TaskWaker {
     index: u32,
@@ -26,7 +26,7 @@ impl TaskWaker {
     /// For the next task at the same place, when no waker of the last one is left.
     pub(crate) fn reuse(&mut self, generation: u32) {
         self.generation = generation;
-        *self.queued.get_mut() = true;
+        self.queued = AtomicBool::new(true);
     }
 
     /// From here on a wake-up queues the task again. Reading the flag and clearing it in one step makes

@@ -38,6 +38,8 @@ mod errors;
 mod intake;
 mod needs;
 
+use millrun_loop::LARGE_BLOCK;
+
 pub use chunk::{Blocks, Chunk};
 pub use errors::{EmptySeparator, IncompleteRead, InvalidLimit, LimitOverrun};
 pub use intake::Intake;
@@ -90,9 +92,11 @@ impl Inbox {
                         return Attempt::Shown;
                     }
                 }
-                // The separator may be in what has landed: the answer must not depend on where it lies.
+                // The separator may be in what has landed: the answer must not depend on where it lies. All of it is
+                // needed then: room for a byte at a time would be made as often as there are bytes.
                 Look::Over(overrun) => {
-                    if overrun.found || !self.join(0, intake, blocks) {
+                    let all = self.front.len() + intake.len();
+                    if overrun.found || !self.join(all, intake, blocks) {
                         intake.read_done(self.front.len());
                         return Attempt::Over(overrun);
                     }
@@ -222,7 +226,13 @@ impl Inbox {
                 self.front.compact();
             }
             if self.front.tail_len() == 0 {
-                self.front.grow(want.max(self.front.len() + 1), blocks);
+                let want = want.max(self.front.len() + 1);
+                if want > LARGE_BLOCK && want <= self.front.len() + back.len() {
+                    // All is here: nothing need be doubled on the way there.
+                    self.front.grow_to(want, blocks);
+                } else {
+                    self.front.grow(want, blocks);
+                }
             }
             let n = self.front.append(back.bytes());
             back.consume(n);

@@ -21,6 +21,8 @@ const DRAINED: usize = 8 * 1024 * 1024;
 pub(super) enum Received {
     /// Nothing came, or nothing was wanted any more.
     Nothing,
+    /// Another protocol was set meanwhile: it was not asked yet.
+    Replaced,
     /// So many bytes, and the protocol took them.
     Bytes(usize),
     /// The protocol has no room.
@@ -71,7 +73,7 @@ impl SocketTransport {
     #[inline(never)]
     fn read_rarely(&self, outcome: Outcome) {
         match self.received(outcome) {
-            Received::Nothing | Received::Bytes(_) => {}
+            Received::Nothing | Received::Replaced | Received::Bytes(_) => {}
             Received::NoRoom => {
                 self.step(Lifecycle::handle_pause);
                 self.update_interest();
@@ -134,12 +136,20 @@ impl SocketTransport {
             }
             Landing::Own(memory) if !memory.is_empty() => {
                 *callback = Callback::Landed;
-                landed(protocol, would_block())
+                match landed(protocol, would_block()) {
+                    Received::Nothing => self.unwanted(),
+                    failed => failed,
+                }
             }
             Landing::Failed(error) => failed("landing() (get_buffer) failed", error),
             _ if wanted => Received::NoRoom,
-            _ => Received::Nothing,
+            _ => self.unwanted(),
         }
+    }
+
+    #[cold]
+    fn unwanted(&self) -> Received {
+        if self.state.life().delivers() { Received::Replaced } else { Received::Nothing }
     }
 
     #[inline(always)]
@@ -196,18 +206,19 @@ impl SocketTransport {
         }
         if self.state.life().delivers() {
             let outcome = self.receive::<true>();
-            match self.received(outcome) {
-                Received::Bytes(n) => {
-                    let total = self.rare(|rare| {
-                        rare.taken += n;
-                        rare.taken
-                    });
-                    if total < DRAINED {
-                        return self.queue_drain();
-                    }
-                }
-                Received::Failed(failure) => self.receive_failed(*failure),
-                Received::Nothing | Received::NoRoom | Received::Eof => {}
+            let taken = match self.received(outcome) {
+                Received::Bytes(n) => n,
+                // The next one gets it. (One byte: protocols that replace each other for ever come to an end.)
+                Received::Replaced => 1,
+                Received::Failed(failure) => return self.receive_failed(*failure),
+                Received::Nothing | Received::NoRoom | Received::Eof => 0,
+            };
+            let total = self.rare(|rare| {
+                rare.taken += taken;
+                rare.taken
+            });
+            if taken > 0 && total < DRAINED {
+                return self.queue_drain();
             }
         }
         self.end(None);

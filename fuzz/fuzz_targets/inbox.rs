@@ -1,0 +1,6 @@
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use millrun_fuzz_drivers::inbox::{Case, run};
+
+fuzz_target!(|case: Case| run(case));
