@@ -16,7 +16,7 @@ use std::rc::Rc;
 use millrun::event_loop::EventLoop;
 use millrun::transport::Transport;
 use millrun_conformance::{
-    Attach, Connection, TransportAbilities, TransportWorld, examine_transport,
+    Attach, Connection, TransportAbilities, TransportWorld, examine_stream, examine_transport,
 };
 use millrun_sim::Sim;
 use pipe::Pipe;
@@ -63,4 +63,11 @@ fn a_transport_of_ones_own_keeps_the_contract() {
     let report = examine_transport(Pipes::new);
     report.assert_clean();
     assert_eq!(report.skipped().len(), 9, "{report}");
+}
+
+#[test]
+fn streams_over_a_transport_of_ones_own_keep_theirs() {
+    let report = examine_stream(Pipes::new);
+    report.assert_clean();
+    assert_eq!(report.skipped().len(), 1, "{report}");
 }

@@ -88,7 +88,7 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         name: CONFORMANCE,
-        below: &[SELECTOR, LOOP, TRANSPORT],
+        below: &[SELECTOR, LOOP, TRANSPORT, PROTOCOL, STREAMS],
         in_tests: &[SIM],
         outside: &[("bytes", "owned writes")],
     },

@@ -134,6 +134,28 @@ invariants! {
     AddressesStay, "transport/addresses-stay", "The addresses can be asked, also when it is over.";
     OptionsAnswer, "transport/options-answer", "An option is kept or Unsupported; NotConnected when it is over.";
     UnknownExtensionIsNone, "transport/unknown-extension-is-none", "An extension that nobody knows is None.";
+    ErrorIsTold, "transport/error-is-told", "error is None while nothing failed and when it is over, and in between the one that connection_lost will be given, if it tells.";
+
+    ReadsAreTrue, "stream/reads-are-true", "A read gives at least a byte and at most what was asked for, as it was sent.";
+    ExactIsExact, "stream/exact-is-exact", "An exact read gives so many bytes, beyond the limit too, or what there was when the end came first.";
+    LinesAreLines, "stream/lines-are-lines", "A line or a separated part ends where it should, however the bytes were cut on their way.";
+    OverrunKeeps, "stream/overrun-keeps", "A line that is too long is an error, and keeps its bytes.";
+    PeekTakesNothing, "stream/peek-takes-nothing", "A peek shows what the next read gives.";
+    CancelledReadsKeep, "stream/cancelled-reads-keep", "A read that is given up takes nothing.";
+    EndComesLast, "stream/end-comes-last", "The end of file comes behind the last byte, and comes again.";
+    ErrorComesLast, "stream/error-comes-last", "The error comes behind the last byte, and comes again.";
+    StreamMemoryIsBounded, "stream/memory-is-bounded", "A reader that does not read holds at most twice its limit, and its peer is refused in the end.";
+    NoLimitDeadlocks, "stream/no-limit-deadlocks", "With a limit of one every read ends.";
+    StreamWritesArrive, "stream/writes-arrive", "What is written arrives, all of it, in order, once.";
+    DrainWaits, "stream/drain-waits", "A drain waits while too much is unsent, and ends when the peer has read.";
+    DrainsEndTogether, "stream/drains-end-together", "All drains that wait end; one that is given up disturbs none.";
+    DrainTellsLoss, "stream/drain-tells-loss", "A drain whose bytes were dropped fails, and so does one of a connection that is over.";
+    DuplexCompletes, "stream/duplex-completes", "Both directions at once, each with more than fits, come to their end.";
+    WriteErrorsTell, "stream/write-errors-tell", "A write that can't be is refused, and says why.";
+    CloseTellsOutcome, "stream/close-tells-outcome", "A close or an abort tells how many bytes were dropped to each that waits.";
+    DroppedWriterEndsWriting, "stream/dropped-writer-ends-writing", "A writer that is dropped flushes and ends its direction; the reader goes on.";
+    DroppedReaderDiscards, "stream/dropped-reader-discards", "A reader that is dropped discards what comes; the writer goes on.";
+    DroppedBothCloses, "stream/dropped-both-closes", "When both are dropped, the connection is flushed and closed.";
 }
 
 /// Its name.

@@ -43,7 +43,8 @@
 //! check_socket(|| Ok(Simulated(Sim::new(1))));
 //! ```
 //!
-//! Transports are checked by `check_transport`, which asks for a loop and connections on it: see there for a program.
+//! Transports are checked by `check_transport`, which asks for a loop and connections on it: see there for a program. With the same
+//! world `check_stream` checks a stream reader and writer over them.
 //!
 //! # What is checked, and how well
 //!
@@ -53,8 +54,9 @@
 //!
 //! # Features
 //!
-//! `transport` (on by default) brings `check_transport`, the loop and the transport layer. Without it there are
-//! [`check_selector`] and [`check_socket`], and of Millrun the traits of `millrun-selector` alone.
+//! `streams` (on by default) brings `check_stream` and the layers below streams; `transport`, which is part of it, `check_transport`,
+//! the loop and the transport layer. With neither there are [`check_selector`] and [`check_socket`], and of Millrun the
+//! traits of `millrun-selector` alone.
 //!
 //! # What it refuses to know
 //!
@@ -71,6 +73,8 @@ mod pattern;
 mod report;
 mod selector;
 mod socket;
+#[cfg(feature = "streams")]
+mod stream;
 #[cfg(feature = "transport")]
 mod transport;
 mod world;
@@ -79,6 +83,8 @@ pub use invariant::Invariant;
 pub use report::{Report, Violation};
 pub use selector::{check_selector, examine_selector};
 pub use socket::{check_socket, examine_socket};
+#[cfg(feature = "streams")]
+pub use stream::{check_stream, examine_stream};
 #[cfg(feature = "transport")]
 pub use transport::{
     Attach, Connection, Far, Peer, SocketPeer, TransportAbilities, TransportWorld, check_transport,

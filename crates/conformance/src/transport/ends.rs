@@ -9,7 +9,7 @@ use super::record::Event;
 use super::stage::{PASSED, Scenario, Stage, able};
 use crate::Invariant;
 use crate::pattern::pattern;
-use crate::report::{Played, ensure_eq};
+use crate::report::{Played, ensure, ensure_eq};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     ("a close, an abort, a failure", each_end),
@@ -34,15 +34,22 @@ fn each_end(stage: &mut Stage<'_>) -> Played {
     ];
     for (end, text) in ends {
         let line = stage.connect()?;
+        let error = || line.call(|t| t.error()).map(|e| e.to_string());
+        ensure_eq(Invariant::ErrorIsTold, None, error())?;
         line.call(|t| {
             end(t);
             end(t);
         });
+        let told = error();
+        let right = told.is_none() || told.as_deref() == text;
+        let expected = format_args!("{text:?}, or None");
+        ensure(right, Invariant::ErrorIsTold, expected, format_args!("{told:?}"))?;
         ensure_eq(Invariant::ClosingIsTold, true, line.transport.is_closing())?;
-        let error = line.lost(stage)?;
-        ensure_eq(Invariant::LostTellsWhy, text, error.as_ref().map(|(_, text)| text.as_str()))?;
+        let lost = line.lost(stage)?;
+        ensure_eq(Invariant::ErrorIsTold, None, error())?;
+        ensure_eq(Invariant::LostTellsWhy, text, lost.as_ref().map(|(_, text)| text.as_str()))?;
         let kind = text.map(|_| ErrorKind::InvalidData);
-        ensure_eq(Invariant::LostTellsWhy, kind, error.as_ref().map(|(kind, _)| *kind))?;
+        ensure_eq(Invariant::LostTellsWhy, kind, lost.as_ref().map(|(kind, _)| *kind))?;
         stage.settle(&line)?;
     }
     PASSED

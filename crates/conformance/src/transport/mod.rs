@@ -19,6 +19,8 @@ mod writing;
 use std::io;
 
 use crate::Report;
+#[cfg(feature = "streams")]
+pub(crate) use peer::TransportPeer;
 pub use peer::{Peer, SocketPeer};
 use stage::play;
 pub use world::{Attach, Connection, Far, TransportAbilities, TransportWorld};

@@ -82,7 +82,7 @@ impl Peer for SocketPeer {
 }
 
 /// Another transport as a peer. It reads only when it is asked to, as far as it can help it.
-pub(super) struct TransportPeer {
+pub(crate) struct TransportPeer {
     transport: Rc<dyn Transport>,
     inbox: Rc<Inbox>,
 }
@@ -101,7 +101,7 @@ const INBOX: usize = 64 * 1024;
 
 impl TransportPeer {
     /// Attaches it.
-    pub(super) fn new(attach: super::Attach) -> io::Result<TransportPeer> {
+    pub(crate) fn new(attach: super::Attach) -> io::Result<TransportPeer> {
         let inbox = Rc::new(Inbox::default());
         let protocol = Receiver { inbox: inbox.clone(), transport: None };
         Ok(TransportPeer { transport: attach(Box::new(protocol))?, inbox })

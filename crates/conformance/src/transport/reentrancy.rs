@@ -63,7 +63,8 @@ pub(super) const METHODS: &[Method] = &[
     }),
     ("set_close_timeout", |t, _| t.set_close_timeout(Duration::from_secs(20))),
     ("what only asks", |t, _| {
-        let _ = (t.is_closing(), t.is_reading(), t.close_outcome(), t.write_buffer_size());
+        let _ = (t.is_closing(), t.is_reading(), t.close_outcome(), t.error());
+        let _ = t.write_buffer_size();
         let _ = (t.write_buffer_limits(), t.can_write_eof(), t.can_pause_reading());
         let _ = (t.local_addr(), t.peer_addr(), t.option(SocketOptionName::NoDelay));
         let _ = t.set_option(SocketOption::KeepAlive(false));

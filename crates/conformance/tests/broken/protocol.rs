@@ -105,6 +105,19 @@ impl Between {
         }
     }
 
+    /// What it breaks is what is received.
+    fn changes_bytes(&self) -> bool {
+        matches!(
+            self.shared.bug,
+            Some(
+                Invariant::BytesAreTrue
+                    | Invariant::BytesBeforeEof
+                    | Invariant::BytesBeforeError
+                    | Invariant::PauseReachesThePeer
+            )
+        )
+    }
+
     /// The protocol, which lent its memory, is home again.
     fn take_back(&mut self) {
         if let Some(protocol) = self.lent.take() {
@@ -133,6 +146,15 @@ impl Protocol for Between {
             for _ in 0..4 {
                 self.call(|p| drop(p.landing()));
             }
+        }
+        if self.changes_bytes() {
+            // They come by `data_received`.
+            let most = self.call(|p| match p.landing() {
+                Landing::Shared(most) => most,
+                Landing::Own(memory) => memory.len(),
+                Landing::Failed(_) => 0,
+            });
+            return Landing::Shared(most.unwrap_or(usize::MAX));
         }
         self.lent = self.slot.take();
         let bug = self.shared.bug;

@@ -246,6 +246,13 @@ impl Transport for Face {
         }
     }
 
+    fn error(&self) -> Option<io::Error> {
+        if self.is(Invariant::ErrorIsTold) {
+            return Some(io::Error::other("always"));
+        }
+        self.inner.error()
+    }
+
     fn set_protocol(&self, protocol: Box<dyn Protocol>) {
         match self.shared.bug {
             Some(Invariant::NewOneTakesOver) => drop(protocol),
