@@ -173,7 +173,7 @@ impl Talk {
     /// Stops reading for a while, or gives way to another protocol.
     fn have_a_whim(self: &Rc<Self>) {
         let transport = self.transport();
-        let whim = self.rng.borrow_mut().within(0..12);
+        let whim = self.rng.borrow_mut().within(0..8);
         if whim < 2 {
             transport.pause_reading();
             assert!(!transport.is_reading());

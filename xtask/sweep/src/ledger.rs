@@ -9,8 +9,8 @@ use crate::pattern::Pattern;
 
 /// How large a stream may be between its reads, at most: what all readers of the sweep are limited to.
 pub(crate) const LIMIT: usize = 4096;
-/// The high mark of all writers of the sweep.
-pub(crate) const HIGH: usize = 16_384;
+/// The high mark of all writers of the sweep: low, so that they are paused often.
+pub(crate) const HIGH: usize = 4096;
 /// The largest single write.
 pub(crate) const LARGEST_WRITE: usize = 10_000;
 

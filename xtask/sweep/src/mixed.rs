@@ -21,9 +21,13 @@ pub(crate) fn play(world: &World) -> Result<(), WorldError> {
     let mut rng = Rng::new(world.seed());
     bad_network(world, &mut rng);
     let ledger = Rc::new(Ledger::default());
-    let clients = 2 + rng.within(0..3) as u32;
+    let clients = 2 + rng.within(0..5) as u32;
     ledger.clients.set(clients);
-    world.host("server", serve(Rc::clone(&ledger)));
+    let server = world.host("server", serve(Rc::clone(&ledger)));
+    if rng.chance(0.1) {
+        // Four listeners, and so many connections at a time: the others wait.
+        server.machine().set_fd_limit(4 + 1 + rng.within(0..4) as usize);
+    }
     for client in 0..clients {
         let rng = Rng::new(rng.next_u64());
         world.host(&format!("client-{client}"), visit(Rc::clone(&ledger), rng));
@@ -45,8 +49,8 @@ pub(crate) fn bad_network(world: &World, rng: &mut Rng) {
     if rng.chance(0.5) {
         world.add_rule(Jitter(Duration::from_micros(1 + rng.within(0..5000))));
     }
-    if rng.chance(0.3) {
-        let mut size = || 512 + rng.within(0..20_000) as usize;
+    if rng.chance(0.5) {
+        let mut size = || 512 + rng.within(0..8000) as usize;
         sim.set_buffers(size(), size());
     }
 }
@@ -76,7 +80,7 @@ async fn serve(ledger: Rc<Ledger>) {
 
 async fn visit(ledger: Rc<Ledger>, mut rng: Rng) {
     let mut visits = Vec::new();
-    for _ in 0..1 + rng.within(0..3) {
+    for _ in 0..1 + rng.within(0..5) {
         let manner = if rng.chance(0.6) { Manner::Orderly } else { Manner::Rude };
         let connection = ledger.open(&mut rng, manner);
         let port = PORTS[rng.within(0..2) as usize];

@@ -72,7 +72,14 @@ async fn write(
             return Ok(());
         }
         let data = out.next_piece(size(rng, LARGEST_WRITE));
-        writer.write(&data)?;
+        match rng.within(0..4) {
+            0 => writer.write_bytes(data.clone().into())?,
+            1 => {
+                let (one, other) = data.split_at(rng.within(0..data.len() as u64) as usize);
+                writer.writelines(&[one, b"", other])?;
+            }
+            _ => writer.write(&data)?,
+        }
         out.note_written(data.len());
         let held = writer.transport().write_buffer_size();
         assert!(held <= HIGH + LARGEST_WRITE, "a writer holds {held} bytes");

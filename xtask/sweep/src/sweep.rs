@@ -100,6 +100,7 @@ fn play(scenario: &Scenario, seed: u64, with_log: bool) -> Result<(), String> {
     let world = World::new(seed);
     // What an error shows, and no more: most seeds are well.
     world.keep_log(if with_log { 1_000_000 } else { 60 });
+    world.set_time_limit(LONGEST);
     let outcome = catch_unwind(AssertUnwindSafe(|| (scenario.play)(&world)));
     let why = match outcome {
         Ok(Ok(())) => return Ok(()),
@@ -108,6 +109,9 @@ fn play(scenario: &Scenario, seed: u64, with_log: bool) -> Result<(), String> {
     };
     Err(if with_log { format!("{}{why}", world.log()) } else { why })
 }
+
+/// No scenario's story takes longer on the virtual clock; what does waits for something that never comes.
+const LONGEST: Duration = Duration::from_secs(2 * 3600);
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
