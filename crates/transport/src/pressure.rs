@@ -154,3 +154,16 @@ impl fmt::Debug for Pressure {
         write!(f, "Pressure({}{told})", if self.is_paused() { "paused" } else { "open" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_of_another_owner_are_not_ours() {
+        for bits in [0, PAUSED, TOLD, PAUSED | TOLD] {
+            assert_eq!(Pressure(bits).bits(), bits);
+            assert_eq!(Pressure::from_bits(bits | !(PAUSED | TOLD)), Pressure(bits));
+        }
+    }
+}

@@ -197,3 +197,218 @@ proptest! {
         prop_assert!(!life.delivers() && !life.sends() && !life.handle_made());
     }
 }
+
+/// The machine as a reader would draw it: one phase, and what goes beside it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Drawn {
+    phase: Phase,
+    made: bool,
+    started: bool,
+    paused: bool,
+    eof_in: bool,
+    write: Write,
+    closed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Phase {
+    Open,
+    /// Closing in order, with bytes that are still to leave.
+    Flushing,
+    /// A write failed, and what the kernel holds is still delivered.
+    Draining,
+    Ending,
+    Lost,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Write {
+    Open,
+    Ended,
+    Shut,
+}
+
+/// What was answered, in one type.
+#[derive(PartialEq, Debug)]
+enum Answer {
+    Said(bool),
+    Do(Next),
+    Nothing,
+}
+
+const INPUTS: [Input; 13] = [
+    Input::Made,
+    Input::Start,
+    Input::Pause,
+    Input::Resume,
+    Input::Eof,
+    Input::WriteEof(false),
+    Input::WriteEof(true),
+    Input::Close(false),
+    Input::Close(true),
+    Input::Flushed,
+    Input::WriteError,
+    Input::End,
+    Input::Lost,
+];
+
+impl Drawn {
+    fn new() -> Drawn {
+        Drawn {
+            phase: Phase::Open,
+            made: false,
+            started: false,
+            paused: false,
+            eof_in: false,
+            write: Write::Open,
+            closed: false,
+        }
+    }
+
+    /// Neither closing in order nor over.
+    fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Draining)
+    }
+
+    fn delivers(&self) -> bool {
+        self.made && self.started && !self.paused && !self.eof_in && self.is_live()
+    }
+
+    fn end(&mut self) -> Answer {
+        self.phase = Phase::Ending;
+        Answer::Do(Next::Lose)
+    }
+
+    fn apply(&mut self, input: Input) -> Answer {
+        let before = *self;
+        match (input, before.phase) {
+            (Input::Made, phase) => {
+                self.made |= phase != Phase::Lost;
+                Answer::Said(self.made && !before.made)
+            }
+            (Input::Start, _) => {
+                self.started = true;
+                Answer::Nothing
+            }
+            (Input::Pause, _) => {
+                self.paused |= self.is_live();
+                Answer::Said(self.paused && !before.paused)
+            }
+            (Input::Resume, _) => {
+                self.paused &= !self.is_live();
+                Answer::Said(before.paused && !self.paused)
+            }
+            (Input::Eof, phase) => {
+                self.eof_in |= self.delivers();
+                Answer::Said(self.eof_in && !before.eof_in && phase == Phase::Open)
+            }
+            (Input::WriteEof(empty), Phase::Open) if self.write == Write::Open => {
+                self.write = if empty { Write::Shut } else { Write::Ended };
+                Answer::Do(if empty { Next::ShutDown } else { Next::Wait })
+            }
+            (Input::Close(false), Phase::Open) => {
+                (self.closed, self.phase) = (true, Phase::Flushing);
+                Answer::Do(Next::Wait)
+            }
+            (Input::Close(_), Phase::Open | Phase::Draining) => {
+                self.closed = true;
+                self.end()
+            }
+            (Input::Flushed, Phase::Open) if self.write == Write::Ended => {
+                self.write = Write::Shut;
+                Answer::Do(Next::ShutDown)
+            }
+            (Input::WriteError, Phase::Open) if !self.paused && !self.eof_in => {
+                self.phase = Phase::Draining;
+                Answer::Do(Next::Drain)
+            }
+            (Input::WriteError, Phase::Open)
+            | (Input::Flushed | Input::WriteError, Phase::Flushing)
+            | (Input::End, Phase::Open | Phase::Flushing | Phase::Draining) => self.end(),
+            (Input::Lost, phase) => {
+                self.phase = Phase::Lost;
+                Answer::Said(phase != Phase::Lost && self.made)
+            }
+            _ => Answer::Do(Next::Wait),
+        }
+    }
+
+    /// Each question, and what it should say.
+    fn check(&self, life: Lifecycle) {
+        let (open, over) =
+            (self.phase == Phase::Open, matches!(self.phase, Phase::Ending | Phase::Lost));
+        let questions = [
+            ("is_made", life.is_made(), self.made),
+            ("delivers", life.delivers(), self.delivers()),
+            ("wants_reads", life.wants_reads(), self.delivers() && open),
+            ("takes_writes", life.takes_writes(), open && self.write == Write::Open),
+            ("sends", life.sends(), matches!(self.phase, Phase::Open | Phase::Flushing)),
+            ("tells_pressure", life.tells_pressure(), open && self.made),
+            ("is_closing", life.is_closing(), !open),
+            ("is_reading", life.is_reading(), open && !self.paused),
+            ("is_draining", life.is_draining(), self.phase == Phase::Draining),
+            ("is_flushing", life.is_flushing(), self.phase == Phase::Flushing),
+            ("was_closed", life.was_closed(), self.closed),
+            ("saw_eof", life.saw_eof(), self.eof_in),
+            ("ended_writing", life.ended_writing(), self.write != Write::Open),
+            ("is_ending", life.is_ending(), over),
+            ("is_lost", life.is_lost(), self.phase == Phase::Lost),
+        ];
+        for (name, is, should) in questions {
+            assert_eq!(is, should, "{name} of {life:?}, which is {self:?}");
+        }
+    }
+}
+
+fn apply(life: &mut Lifecycle, input: Input) -> Answer {
+    match input {
+        Input::Made => Answer::Said(life.handle_made()),
+        Input::Start => {
+            life.handle_start();
+            Answer::Nothing
+        }
+        Input::Pause => Answer::Said(life.handle_pause()),
+        Input::Resume => Answer::Said(life.handle_resume()),
+        Input::Data => Answer::Said(life.delivers()),
+        Input::Eof => Answer::Said(life.handle_eof()),
+        Input::WriteEof(empty) => Answer::Do(life.handle_write_eof(empty)),
+        Input::Close(empty) => Answer::Do(life.handle_close(empty)),
+        Input::Flushed => Answer::Do(life.handle_flushed()),
+        Input::WriteError => Answer::Do(life.handle_write_error()),
+        Input::End => Answer::Do(life.handle_end()),
+        Input::Lost => Answer::Said(life.handle_lost()),
+    }
+}
+
+/// Not by chance: each state that there is, and from each of them each input.
+#[test]
+fn every_state_answers_every_input_as_drawn() {
+    let mut found = vec![(Lifecycle::new(), Drawn::new())];
+    let mut next = 0;
+    while let Some(&(life, drawn)) = found.get(next) {
+        next += 1;
+        drawn.check(life);
+        for input in INPUTS {
+            let (mut life_after, mut drawn_after) = (life, drawn);
+            let answers = (apply(&mut life_after, input), drawn_after.apply(input));
+            assert_eq!(answers.0, answers.1, "{input:?} in {life:?}, which is {drawn:?}");
+            match found.iter().find(|(known, _)| *known == life_after) {
+                Some((_, known)) => assert_eq!(*known, drawn_after, "{life_after:?}"),
+                None => found.push((life_after, drawn_after)),
+            }
+        }
+    }
+    assert!(found.len() > 100, "{} states were found", found.len());
+}
+
+#[test]
+fn the_text_form_names_what_is_set() {
+    let mut life = Lifecycle::new();
+    assert_eq!(format!("{life:?}"), "NEW");
+    life.handle_made();
+    assert_eq!(format!("{life:?}"), "MADE");
+    life.handle_start();
+    life.handle_pause();
+    assert_eq!(life.handle_close(false), Next::Wait);
+    assert_eq!(format!("{life:?}"), "MADE|STARTED|PAUSED|CLOSING");
+}

@@ -91,6 +91,17 @@ fn a_new_protocol_is_told_what_is_true() {
     assert_eq!(pressure.settle(), None, "resume never comes before pause");
 }
 
+#[test]
+fn the_text_form_tells_what_is_true_and_whether_it_was_told() {
+    let marks = Watermarks::from_high(10);
+    let mut pressure = Pressure::new();
+    assert_eq!(format!("{pressure:?}"), "Pressure(open)");
+    pressure.update(11, marks);
+    assert_eq!(format!("{pressure:?}"), "Pressure(paused, not told)");
+    pressure.settle();
+    assert_eq!(format!("{pressure:?}"), "Pressure(paused)");
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Size(usize),
