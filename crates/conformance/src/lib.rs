@@ -46,6 +46,9 @@
 //! Transports are checked by `check_transport`, which asks for a loop and connections on it: see there for a program. With the same
 //! world `check_stream` checks a stream reader and writer over them.
 //!
+//! `transcribe` plays some lives of a connection and writes down what both ends heard: the same over the operating system's sockets,
+//! simulated ones and whatever else keeps the contract.
+//!
 //! # What is checked, and how well
 //!
 //! [`Invariant`] lists the rules. For each of them this crate's own tests have an implementation that breaks it, and see that the
@@ -87,7 +90,7 @@ pub use socket::{check_socket, examine_socket};
 pub use stream::{check_stream, examine_stream};
 #[cfg(feature = "transport")]
 pub use transport::{
-    Attach, Connection, Far, Peer, SocketPeer, TransportAbilities, TransportWorld, check_transport,
-    examine_transport, examine_transport_until,
+    Attach, Connection, Far, Peer, SocketPeer, Transcript, TransportAbilities, TransportWorld,
+    check_transport, examine_transport, examine_transport_until, transcribe,
 };
 pub use world::{ForeignEnd, SocketAbilities, SocketWorld};

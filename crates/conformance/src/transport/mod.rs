@@ -13,6 +13,7 @@ mod record;
 mod reentrancy;
 mod replacing;
 pub(crate) mod stage;
+mod transcript;
 mod world;
 mod writing;
 
@@ -23,6 +24,7 @@ use crate::Report;
 pub(crate) use peer::TransportPeer;
 pub use peer::{Peer, SocketPeer};
 use stage::play;
+pub use transcript::{Transcript, transcribe};
 pub use world::{Attach, Connection, Far, TransportAbilities, TransportWorld};
 
 /// Tries to break a transport: order, writing and its marks, closing and its outcomes, reading and its pauses, any call

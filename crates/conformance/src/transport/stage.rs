@@ -76,7 +76,7 @@ pub(crate) struct Stage<'w> {
 }
 
 impl<'w> Stage<'w> {
-    fn new(world: &'w mut dyn TransportWorld) -> Stage<'w> {
+    pub(super) fn new(world: &'w mut dyn TransportWorld) -> Stage<'w> {
         let able = world.abilities();
         let reports = Rc::new(RefCell::new(Vec::new()));
         let told = reports.clone();
@@ -215,7 +215,7 @@ impl<'w> Stage<'w> {
     }
 
     /// Ends what is left, and looks whether all of it ended as it should.
-    fn finish(mut self) -> Step {
+    pub(super) fn finish(mut self) -> Step {
         // Of what was never made nobody need hear.
         let is_open =
             |record: &Record| !record.is_lost() && (record.is_made() || record.probes.get() > 0);
