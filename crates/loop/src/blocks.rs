@@ -95,26 +95,29 @@ impl BlockPool {
     /// A block, a kept one if there is any.
     #[inline]
     pub fn take(&self, size: BlockSize) -> Block {
+        match self.take_kept(size) {
+            Some(block) => block,
+            None => self.make(size),
+        }
+    }
+
+    /// A kept block, if there is any.
+    #[inline]
+    pub fn take_kept(&self, size: BlockSize) -> Option<Block> {
         let block = match self.lent.take() {
             Some(block) if !block.is_shared() && block.len() == size.bytes() => block,
             lent => {
                 self.put_lent(lent);
-                self.take_other(size)
+                self.shelf(size).take()?
             }
         };
         block.set_range(0..0);
-        block
+        Some(block)
     }
 
     #[inline(never)]
-    fn take_other(&self, size: BlockSize) -> Block {
-        let shelf = self.shelf(size);
-        let kept = shelf.blocks.borrow_mut().pop();
-        if let Some(block) = kept {
-            bump(&shelf.reused);
-            return block;
-        }
-        bump(&shelf.made);
+    fn make(&self, size: BlockSize) -> Block {
+        bump(&self.shelf(size).made);
         Block::of(size.bytes())
     }
 
@@ -167,14 +170,8 @@ impl BlockPool {
 
     #[inline(never)]
     fn shelve(&self, block: Block) {
-        let Some(size) = block.size() else { return };
-        let shelf = self.shelf(size);
-        bump(&shelf.given);
-        let mut blocks = shelf.blocks.borrow_mut();
-        if blocks.len() < size.kept() {
-            blocks.push(block);
-        } else {
-            bump(&shelf.freed);
+        if let Some(size) = block.size() {
+            self.shelf(size).give(block, size.kept());
         }
     }
 
@@ -204,6 +201,40 @@ impl BlockPool {
         match size {
             BlockSize::Small => &self.small,
             BlockSize::Large => &self.large,
+        }
+    }
+}
+
+impl Shelf {
+    #[inline]
+    fn take(&self) -> Option<Block> {
+        let block = self.blocks.borrow_mut().pop()?;
+        bump(&self.reused);
+        Some(block)
+    }
+
+    #[inline]
+    fn give(&self, block: Block, most: usize) {
+        bump(&self.given);
+        let mut blocks = self.blocks.borrow_mut();
+        if blocks.len() < blocks.capacity() {
+            blocks.push(block);
+        } else {
+            drop(blocks);
+            self.give_rarely(block, most);
+        }
+    }
+
+    /// There is no place for it, or none yet.
+    #[inline(never)]
+    fn give_rarely(&self, block: Block, most: usize) {
+        let mut blocks = self.blocks.borrow_mut();
+        if blocks.is_empty() {
+            // For all that will ever be kept, so that it need be asked only whether it is full.
+            blocks.reserve_exact(most);
+            blocks.push(block);
+        } else {
+            bump(&self.freed);
         }
     }
 }
@@ -296,6 +327,12 @@ impl Block {
             LARGE_BLOCK => Some(BlockSize::Large),
             _ => None,
         }
+    }
+
+    /// Its bytes, to be written to, if nobody else holds it.
+    #[inline]
+    pub fn own_bytes(&mut self) -> Option<&mut [u8]> {
+        Rc::get_mut(&mut self.0).map(|inner| &mut *inner.bytes)
     }
 
     /// Somebody else holds it too, if only the pool that remembers it: writing to it would copy it first.

@@ -10,6 +10,7 @@ use millrun_selector::{Clock, Network, Resolver, Selector};
 
 use crate::errors::ExceptionHandler;
 use crate::state::{Core, Flags, Phase, SLOW_CALLBACK};
+use crate::task::Polled;
 use crate::{EventLoop, Executor, Remote, here};
 
 /// Chooses the parts of an [`EventLoop`]. What is not chosen is the operating system's (feature `os`).
@@ -101,6 +102,7 @@ impl Builder {
             signals: Default::default(),
             fds: RefCell::new(HashMap::new()),
             tasks: Default::default(),
+            polled: Polled::new(),
             units: Default::default(),
             blocks: Default::default(),
             handler: ExceptionHandler::new(),

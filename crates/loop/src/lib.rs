@@ -102,8 +102,8 @@ pub use remote::Remote;
 #[cfg(feature = "os")]
 pub use signal::{InvalidSignal, Signal, SignalTaken};
 pub use task::{
-    Elapsed, Interval, JoinError, JoinHandle, Sleep, TaskInfo, Timeout, YieldNow, interval, sleep,
-    sleep_until, spawn, timeout, timeout_at, yield_now,
+    Elapsed, Interval, JoinError, JoinHandle, LocalWaker, Sleep, TaskInfo, Timeout, YieldNow,
+    interval, sleep, sleep_until, spawn, timeout, timeout_at, yield_now,
 };
 pub use unit::UnitEnd;
 pub use watch::Watch;

@@ -38,7 +38,18 @@ impl ReadyQueue {
     /// writes its words one by one elsewhere and moves them by two, a stall that is a quarter of `call_soon`.
     #[inline(always)]
     pub(crate) fn push(&self, entry: impl FnOnce() -> Entry) {
-        self.0.borrow_mut().extend(std::iter::once(entry).map(|entry| entry()));
+        let mut queue = self.0.borrow_mut();
+        if queue.len() < queue.capacity() {
+            queue.extend(std::iter::once(entry).map(|entry| entry()));
+        } else {
+            drop(queue);
+            self.push_growing(entry());
+        }
+    }
+
+    #[inline(never)]
+    fn push_growing(&self, entry: Entry) {
+        self.0.borrow_mut().push(entry);
     }
 
     /// How many are queued.

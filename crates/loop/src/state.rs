@@ -22,7 +22,7 @@ use crate::fds::FdWatch;
 use crate::metrics::{Counts, add};
 use crate::ready::{Entry, ReadyQueue};
 use crate::remote::Remote;
-use crate::task::TaskTable;
+use crate::task::{Polled, TaskTable};
 use crate::timers::{TimerId, TimerQueue};
 use crate::unit::Units;
 use crate::watch::WatchTable;
@@ -51,6 +51,7 @@ pub(crate) struct Core {
     pub(crate) signals: crate::signals::Signals,
     pub(crate) fds: RefCell<HashMap<RawFd, Rc<FdWatch>>>,
     pub(crate) tasks: RefCell<TaskTable>,
+    pub(crate) polled: Polled,
     pub(crate) units: Units,
     pub(crate) blocks: BlockPool,
     pub(crate) handler: ExceptionHandler,

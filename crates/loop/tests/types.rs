@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use millrun_loop::{
-    EventLoop, Handle, Interval, Job, JoinHandle, LoopClosed, LoopHandle, NoRunningLoop, Remote,
-    RunError, Sleep, TimerHandle, UnitEnd, Watch,
+    EventLoop, Handle, Interval, Job, JoinHandle, LocalWaker, LoopClosed, LoopHandle,
+    NoRunningLoop, Remote, RunError, Sleep, TimerHandle, UnitEnd, Watch,
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any, assert_obj_safe};
 
@@ -39,4 +39,5 @@ fn handles_are_small() {
     assert_eq!(size_of::<Remote>(), word);
     assert_eq!(size_of::<Handle>(), 2 * word);
     assert_eq!(size_of::<JoinHandle<[u8; 100]>>(), 3 * word);
+    assert!(size_of::<LocalWaker>() <= 2 * word.max(8));
 }

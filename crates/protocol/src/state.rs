@@ -1,12 +1,12 @@
 //! What a connection's reader, writer and protocol share: one small allocation.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::fmt;
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use millrun_loop::{BlockPool, LoopHandle, UnitEnd};
+use millrun_loop::{BlockPool, LocalWaker, LoopHandle, UnitEnd};
 use millrun_transport::{CloseOutcome, Transport};
 
 use crate::inbox::{Intake, InvalidLimit};
@@ -18,9 +18,8 @@ use crate::{Ending, FlowControl, Waiters};
 pub(crate) struct StreamState {
     handle: LoopHandle,
     pub(crate) intake: Intake,
-    /// The task that reads. Kept when it was woken, so that the next wait needs no clone; the mark `WAITING`
-    /// says whether it counts.
-    reader: Cell<Option<Waker>>,
+    /// The task that reads, or did. The mark `WAITING` says whether it counts.
+    reader: LocalWaker,
     transport: OnceCell<Rc<dyn Transport>>,
     pub(crate) flow: FlowControl,
     pub(crate) closed: Waiters,
@@ -31,7 +30,7 @@ impl StreamState {
         Ok(Rc::new(StreamState {
             handle: handle.clone(),
             intake: Intake::new(limit)?,
-            reader: Cell::new(None),
+            reader: LocalWaker::new(),
             transport: OnceCell::new(),
             flow: FlowControl::new(),
             closed: Waiters::new(),
@@ -88,39 +87,15 @@ impl StreamState {
     pub(crate) fn wake_reader(&self) {
         if self.is(Mark::WAITING) {
             self.clear(Mark::WAITING);
-            if let Some(waker) = self.reader.take() {
-                waker.wake_by_ref();
-                if let Some(newer) = self.reader.replace(Some(waker)) {
-                    self.keep_reader(newer);
-                }
-            }
+            self.reader.wake(&self.handle);
         }
-    }
-
-    /// A stranger's waker has polled the read at once: then what waits now is what that left.
-    #[cold]
-    fn keep_reader(&self, newer: Waker) {
-        let between = self.reader.replace(Some(newer));
-        drop(between);
     }
 
     #[inline]
     pub(crate) fn wait_to_read(&self, cx: &Context<'_>) {
-        match self.reader.take() {
-            // There is none in its place to be dropped.
-            Some(held) if held.will_wake(cx.waker()) => {
-                std::mem::forget(self.reader.replace(Some(held)));
-            }
-            held => self.change_reader(held, cx),
-        }
+        self.reader.keep(cx.waker(), &self.handle);
         self.set(Mark::WAITING);
         self.flow.rested();
-    }
-
-    #[inline(never)]
-    fn change_reader(&self, held: Option<Waker>, cx: &Context<'_>) {
-        let between = self.reader.replace(Some(cx.waker().clone()));
-        drop((held, between));
     }
 
     /// The room is used up: no more, if the transport can be told so (ST-043).

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use millrun_loop::LoopHandle;
+use millrun_loop::{Block, LoopHandle, SMALL_BLOCK};
 use millrun_transport::{Landing, Protocol, Transport};
 
 use crate::inbox::{Chunk, InvalidLimit};
@@ -87,6 +87,43 @@ impl StreamReaderProtocol {
         }
     }
 
+    /// For the landing that most are.
+    #[inline(always)]
+    fn block_to_fill(&self) -> Option<Block> {
+        let state = self.state.as_ref()?;
+        if !self.lent.is_none() || state.is(Mark::NO_READER) {
+            return None;
+        }
+        state.blocks().take_kept(state.intake.block_to_fill()?)
+    }
+
+    #[inline(never)]
+    fn landing_rarely(&mut self) -> Landing<'_> {
+        self.take_back();
+        let Some(state) = &self.state else { return Landing::Shared(usize::MAX) };
+        if state.is(Mark::NO_READER) {
+            return Landing::Shared(usize::MAX);
+        }
+        match state.intake.landing(state.blocks()) {
+            Some((chunk, most)) => {
+                self.lent = chunk;
+                Landing::Own(&mut self.lent.tail()[..most])
+            }
+            None if state.transport().is_some_and(|t| t.can_pause_reading()) => {
+                state.set(Mark::PAUSED);
+                Landing::Shared(0)
+            }
+            None => Landing::Shared(usize::MAX),
+        }
+    }
+
+    #[inline(never)]
+    fn landed_rarely(&self, chunk: Chunk, n: usize) -> io::Result<()> {
+        let Some(state) = &self.state else { return Ok(()) };
+        state.intake.landed(chunk, n, state.blocks());
+        arrived(state, n)
+    }
+
     #[cold]
     fn take_back_lent(&mut self) {
         let chunk = std::mem::take(&mut self.lent);
@@ -106,31 +143,31 @@ impl Protocol for StreamReaderProtocol {
     }
 
     fn landing(&mut self) -> Landing<'_> {
-        self.take_back();
-        let Some(state) = &self.state else { return Landing::Shared(usize::MAX) };
-        if state.is(Mark::NO_READER) {
-            return Landing::Shared(usize::MAX);
+        if let Some(block) = self.block_to_fill() {
+            // It was taken back: there is none to be dropped.
+            std::mem::forget(std::mem::replace(&mut self.lent, Chunk::new(block)));
+            return match self.lent.own_bytes() {
+                Some(memory) => Landing::Own(memory),
+                None => Landing::Shared(SMALL_BLOCK),
+            };
         }
-        let landing = state.intake.landing(state.blocks());
-        match landing {
-            Some((chunk, most)) => {
-                // It was taken back: there is none to be dropped.
-                std::mem::forget(std::mem::replace(&mut self.lent, chunk));
-                Landing::Own(&mut self.lent.tail()[..most])
-            }
-            None if state.transport().is_some_and(|t| t.can_pause_reading()) => {
-                state.set(Mark::PAUSED);
-                Landing::Shared(0)
-            }
-            None => Landing::Shared(usize::MAX),
-        }
+        self.landing_rarely()
     }
 
     fn landed(&mut self, n: usize) -> io::Result<()> {
-        let Some(state) = &self.state else { return Ok(()) };
-        let chunk = std::mem::take(&mut self.lent);
-        state.intake.landed(chunk, n, state.blocks());
-        arrived(state, n)
+        let mut chunk = std::mem::take(&mut self.lent);
+        if let Some(state) = &self.state {
+            if !state.is(Mark::EOF) {
+                match state.intake.fill(chunk, n) {
+                    Ok(()) => {
+                        state.wake_reader();
+                        return Ok(());
+                    }
+                    Err(back) => chunk = back,
+                }
+            }
+        }
+        self.landed_rarely(chunk, n)
     }
 
     fn data_received(&mut self, data: &[u8]) -> io::Result<()> {
@@ -174,7 +211,6 @@ impl Protocol for StreamReaderProtocol {
 }
 
 /// Bytes are there: wake the read, then flow control (ST-003). None after the end of file (ST-004).
-#[inline(always)]
 fn arrived(state: &StreamState, n: usize) -> io::Result<()> {
     if n == 0 {
         return Ok(());

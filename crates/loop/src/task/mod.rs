@@ -3,6 +3,7 @@
 
 mod interval;
 mod join;
+mod local;
 mod run;
 mod sleep;
 mod spawn;
@@ -13,12 +14,14 @@ mod yield_now;
 
 pub use interval::{Interval, interval};
 pub use join::{JoinError, JoinHandle};
+pub use local::LocalWaker;
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use spawn::spawn;
 pub use table::TaskInfo;
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
 pub use yield_now::{YieldNow, yield_now};
 
+pub(crate) use local::Polled;
 pub(crate) use table::{After, TaskTable};
 pub(crate) use waker::TaskWaker;
 

@@ -11,7 +11,7 @@ impl Core {
     /// Polls a task that was woken, if it still runs. Its panic ends it alone.
     #[inline(always)]
     pub(crate) fn run_task(&self, index: u32, generation: u32) {
-        let taken = self.tasks.borrow_mut().begin_poll(index, generation);
+        let taken = self.tasks.borrow_mut().begin_poll(index, generation, &self.polled);
         let Some((mut task, is_aborted)) = taken else { return };
         add(&self.counts.polls, 1);
         if is_aborted {
@@ -24,6 +24,16 @@ impl Core {
         }
     }
 
+    /// Wakes a task, from this thread.
+    #[inline]
+    pub(crate) fn wake_task_here(&self, index: u32, generation: u32) {
+        // Not in one expression with the borrow: it would last too long.
+        let is_woken = self.tasks.borrow_mut().wake(index, generation);
+        if is_woken {
+            self.push_task(index, generation);
+        }
+    }
+
     #[cold]
     fn end_task_by(&self, index: u32, mut task: BoxedTask, error: JoinError) {
         self.fail_task(&mut task, error);
@@ -32,6 +42,7 @@ impl Core {
 
     #[inline(never)]
     fn end_task(&self, index: u32, task: BoxedTask) {
+        self.polled.end();
         let after = self.tasks.borrow_mut().end(index, task);
         self.settle_task(after);
     }

@@ -117,6 +117,7 @@ impl Core {
         }
         add(&self.counts.spawned, 1);
         let (index, generation, waker) = self.tasks.borrow_mut().reserve(&self.remote.0);
+        self.polled.learn(&waker);
         let task = Box::pin(Task { waker, location, stage: Stage::Running { future } });
         self.tasks.borrow_mut().fill(index, task);
         self.ready.push(|| Entry::Task { index, generation });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::spawn::AnyTask;
-use super::{ROOT, TaskWaker};
+use super::{Polled, ROOT, TaskWaker};
 use crate::remote::Shared;
 
 pub(crate) type BoxedTask = Pin<Box<dyn AnyTask>>;
@@ -100,7 +100,12 @@ impl TaskTable {
 
     /// Takes a woken task out to be polled, and says whether it was aborted. `None` if it is over.
     #[inline]
-    pub(crate) fn begin_poll(&mut self, index: u32, generation: u32) -> Option<(BoxedTask, bool)> {
+    pub(crate) fn begin_poll(
+        &mut self,
+        index: u32,
+        generation: u32,
+        polled: &Polled,
+    ) -> Option<(BoxedTask, bool)> {
         let slot = self.slots.get_mut(index as usize)?;
         if slot.generation != generation || !slot.stage.is_running() {
             return None;
@@ -108,14 +113,23 @@ impl TaskTable {
         let task = slot.task.take()?;
         if let Some(waker) = &slot.waker {
             waker.begin_poll();
+            polled.begin(index, generation, waker);
         }
         Some((task, slot.stage == Stage::Aborted))
+    }
+
+    /// A task was woken: true if it is to be queued for that.
+    #[inline]
+    pub(crate) fn wake(&self, index: u32, generation: u32) -> bool {
+        let Some(slot) = self.slots.get(index as usize) else { return false };
+        slot.generation == generation && slot.waker.as_ref().is_some_and(|waker| waker.wakes())
     }
 
     /// Puts a task back that is not over.
     #[inline]
     pub(crate) fn put_back(&mut self, index: u32, task: BoxedTask) {
-        self.slots[index as usize].task = Some(task);
+        // It was taken out: there is none to be dropped.
+        std::mem::forget(self.slots[index as usize].task.replace(task));
     }
 
     /// Puts a task back that is over: its output waits for the `JoinHandle`, or it is handed out.

@@ -29,6 +29,12 @@ impl TaskWaker {
         self.queued = AtomicBool::new(true);
     }
 
+    /// It is woken: true if it is to be queued for that.
+    #[inline]
+    pub(crate) fn wakes(&self) -> bool {
+        !self.queued.swap(true, Ordering::AcqRel)
+    }
+
     /// From here on a wake-up queues the task again. Reading the flag and clearing it in one step makes
     /// what was done before an earlier wake-up visible to the poll that follows.
     pub(crate) fn begin_poll(&self) {
@@ -41,8 +47,9 @@ impl Wake for TaskWaker {
         self.wake_by_ref();
     }
 
+    #[inline]
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.queued.swap(true, Ordering::AcqRel) {
+        if self.wakes() {
             self.shared.wake_task(self.index, self.generation);
         }
     }

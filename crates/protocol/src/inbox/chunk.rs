@@ -105,11 +105,31 @@ impl Chunk {
         }
     }
 
+    /// All of the memory, if nobody else holds it: of a chunk without bytes it is the tail.
+    #[inline]
+    pub(crate) fn own_bytes(&mut self) -> Option<&mut [u8]> {
+        self.0.as_mut()?.own_bytes()
+    }
+
     /// `n` bytes were written to the start of the tail (at most all of it).
     #[inline]
     pub fn filled(&mut self, n: usize) {
         if let Some(block) = &self.0 {
             block.extend(n);
+        }
+    }
+
+    /// It has memory, in which no byte was in use yet.
+    #[inline]
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.0.as_ref().is_some_and(|block| block.range().end == 0)
+    }
+
+    /// `n` bytes were written to the start of the memory (at most all of it), and they are all that there is.
+    #[inline]
+    pub(crate) fn start_with(&self, n: usize) {
+        if let Some(block) = &self.0 {
+            block.set_range(0..n);
         }
     }
 

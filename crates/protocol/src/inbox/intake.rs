@@ -51,10 +51,38 @@ impl Intake {
         }
     }
 
+    /// What most landings need: a block of this size, all of which may be filled. `None`: it is another one, see
+    /// [`landing`](Intake::landing).
+    #[inline(always)]
+    pub(crate) fn block_to_fill(&self) -> Option<BlockSize> {
+        if !self.is_clear() {
+            return None;
+        }
+        Some(if self.busy.get() { BlockSize::Large } else { BlockSize::Small })
+    }
+
+    /// What most landings come to: some bytes at the start of a block that stays mostly empty, nothing before them. Else the
+    /// chunk comes back, for [`landed`](Intake::landed).
+    #[inline(always)]
+    pub(crate) fn fill(&self, chunk: Chunk, n: usize) -> Result<(), Chunk> {
+        let is_part = n > 0 && n < SMALL_BLOCK && !self.busy.get();
+        if !is_part || !chunk.is_fresh() || !self.is_clear() {
+            return Err(chunk);
+        }
+        chunk.start_with(n);
+        self.put(chunk);
+        Ok(())
+    }
+
+    /// There is nothing, neither here nor in the reading half, and a whole block fits below the bound.
+    #[inline(always)]
+    fn is_clear(&self) -> bool {
+        self.is_none() && self.held.get() == 0 && self.limit as usize >= LARGE_BLOCK / 2
+    }
+
     /// Takes the chunk out for a receive into its tail: at most so many bytes. `None` = no room.
     ///
     /// Give it back with [`landed`](Intake::landed), used or not.
-    #[inline(always)]
     pub fn landing(&self, blocks: &impl Blocks) -> Option<(Chunk, usize)> {
         if !self.is_none() {
             return self.landing_behind(blocks);
@@ -69,7 +97,6 @@ impl Intake {
     }
 
     /// The same, behind what has landed before.
-    #[inline(never)]
     fn landing_behind(&self, blocks: &impl Blocks) -> Option<(Chunk, usize)> {
         let room = self.room();
         if room == 0 || !self.prepare(room, blocks) {
@@ -81,7 +108,6 @@ impl Intake {
     }
 
     /// Puts the chunk back, with `n` more bytes in it.
-    #[inline(always)]
     pub fn landed(&self, mut chunk: Chunk, n: usize, blocks: &impl Blocks) {
         if n == 0 || !self.is_none() {
             return self.landed_rarely(chunk, n, blocks);
@@ -95,7 +121,6 @@ impl Intake {
         self.put(chunk);
     }
 
-    #[inline(never)]
     fn landed_rarely(&self, mut chunk: Chunk, n: usize, blocks: &impl Blocks) {
         if n > 0 {
             self.note_fill(&chunk, n);
@@ -112,7 +137,6 @@ impl Intake {
     }
 
     /// How full the last receive was: what a small block would have held does not need a large one next time.
-    #[inline(never)]
     fn note_fill(&self, chunk: &Chunk, n: usize) {
         let filled = n == chunk.tail_len();
         let small = chunk.capacity() == SMALL_BLOCK;
