@@ -68,14 +68,18 @@ impl ReadEnd {
         need: &mut impl Need,
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, ReadError>> {
+        // Most wait for anything at all, as tasks of the loop. This calls nothing, so it is cheap to be in.
         let state = &*self.state;
-        if !self.is_ended() && self.inbox.waits_empty(need, &state.intake, state.blocks()) {
-            return self.wait(cx);
+        if !state.is(Mark::NO_MORE_OR_PAUSED)
+            && state.keep_task(cx)
+            && self.inbox.waits_empty(need, &state.intake)
+        {
+            state.waits();
+            return Poll::Pending;
         }
         self.poll_rarely(need, cx)
     }
 
-    #[inline]
     fn wait(&self, cx: &Context<'_>) -> Poll<Result<usize, ReadError>> {
         self.state.wait_to_read(cx);
         // Whatever is needed has room now, so the transport reads on (ST-042).

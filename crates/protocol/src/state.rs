@@ -91,9 +91,20 @@ impl StreamState {
         }
     }
 
-    #[inline]
     pub(crate) fn wait_to_read(&self, cx: &Context<'_>) {
         self.reader.keep(cx.waker(), &self.handle);
+        self.waits();
+    }
+
+    /// It is a task of the loop that will be woken, if that [`waits`](StreamState::waits).
+    #[inline]
+    pub(crate) fn keep_task(&self, cx: &Context<'_>) -> bool {
+        self.reader.keep_task(cx.waker(), &self.handle)
+    }
+
+    /// A read waits, of whoever is kept.
+    #[inline]
+    pub(crate) fn waits(&self) {
         self.set(Mark::WAITING);
         self.flow.rested();
     }

@@ -233,6 +233,14 @@ where
     fn new(end: &'a mut ReadEnd, need: N, finish: F) -> Reading<'a, N, F> {
         Reading { read: Some((end, finish)), need }
     }
+
+    #[inline(always)]
+    fn done(&mut self, result: Result<usize, ReadError>) -> Poll<T> {
+        match self.read.take() {
+            Some((end, finish)) => Poll::Ready(finish(result.map(|n| (&*end, n)))),
+            None => Poll::Pending,
+        }
+    }
 }
 
 impl<'a, N, F, T> Future for Reading<'a, N, F>
@@ -247,14 +255,12 @@ where
         let this = &mut *self;
         // Polled after it was done: nothing to wait for, nothing to give.
         let Some((end, _)) = &mut this.read else { return Poll::Pending };
-        let result = match end.glance(&mut this.need) {
-            Some(n) => Ok(n),
-            None => ready!(end.poll_further(&mut this.need, cx)),
-        };
-        match this.read.take() {
-            Some((end, finish)) => Poll::Ready(finish(result.map(|n| (&*end, n)))),
-            None => Poll::Pending,
+        // Each with a call of its own: one for both would have them meet in memory.
+        if let Some(n) = end.glance(&mut this.need) {
+            return this.done(Ok(n));
         }
+        let result = ready!(end.poll_further(&mut this.need, cx));
+        this.done(result)
     }
 }
 

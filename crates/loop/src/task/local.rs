@@ -35,28 +35,42 @@ impl LocalWaker {
     }
 
     /// Keeps `waker` in place of what was kept. `event_loop` is the one that will be given to [`wake`](LocalWaker::wake).
-    #[inline]
     pub fn keep(&self, waker: &Waker, event_loop: &LoopHandle) {
-        match event_loop.core().polled.task_of(waker) {
-            Some((index, generation)) => {
-                let before = self.0.replace(Kept::Task { index, generation });
-                before.drop_rarely();
-            }
-            None => self.keep_other(waker),
+        if !self.keep_task(waker, event_loop) {
+            self.keep_other(waker, event_loop);
         }
     }
 
-    #[inline(never)]
-    fn keep_other(&self, waker: &Waker) {
-        let kept = match self.0.take() {
-            Kept::Other(held) if held.will_wake(waker) => held,
-            before => {
-                before.drop_rarely();
-                waker.clone()
-            }
+    /// What most calls of [`keep`](LocalWaker::keep) come to, inlined: it is the waker of the task that is polled, and no
+    /// stranger's was kept. False: it is another call, and nothing was done.
+    #[inline]
+    pub fn keep_task(&self, waker: &Waker, event_loop: &LoopHandle) -> bool {
+        let Some((index, generation)) = event_loop.core().polled.task_of(waker) else {
+            return false;
         };
-        let between = self.0.replace(Kept::Other(kept));
-        between.drop_rarely();
+        let kept = self.0.take();
+        let is_task = matches!(kept, Kept::Task { .. });
+        let kept = if is_task { Kept::Task { index, generation } } else { kept };
+        std::mem::forget(self.0.replace(kept)); // nobody
+        is_task
+    }
+
+    #[inline(never)]
+    fn keep_other(&self, waker: &Waker, event_loop: &LoopHandle) {
+        let before = self.0.take();
+        let kept = match event_loop.core().polled.task_of(waker) {
+            Some((index, generation)) => Kept::Task { index, generation },
+            None => match &before {
+                Kept::Other(held) if held.will_wake(waker) => {
+                    std::mem::forget(self.0.replace(before)); // nobody
+                    return;
+                }
+                _ => Kept::Other(waker.clone()),
+            },
+        };
+        // Both drops may be a stranger's code: when what is to be kept is in its place.
+        let between = self.0.replace(kept);
+        drop((before, between));
     }
 
     /// Wakes whom it keeps, and goes on keeping it.
@@ -81,21 +95,7 @@ impl LocalWaker {
             newer => newer,
         };
         let between = self.0.replace(kept);
-        between.drop_rarely();
-    }
-}
-
-impl Kept {
-    /// Only a waker has something to drop.
-    #[inline]
-    fn drop_rarely(self) {
-        #[cold]
-        fn drop_waker(waker: Waker) {
-            drop(waker);
-        }
-        if let Kept::Other(waker) = self {
-            drop_waker(waker);
-        }
+        drop(between);
     }
 }
 

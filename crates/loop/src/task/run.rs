@@ -12,15 +12,21 @@ impl Core {
     #[inline(always)]
     pub(crate) fn run_task(&self, index: u32, generation: u32) {
         let taken = self.tasks.borrow_mut().begin_poll(index, generation, &self.polled);
-        let Some((mut task, is_aborted)) = taken else { return };
+        let Some(mut task) = taken else { return self.drop_aborted(index, generation) };
         add(&self.counts.polls, 1);
-        if is_aborted {
-            return self.end_task_by(index, task, JoinError::Aborted);
-        }
         match catch(|| task.as_mut().poll()) {
             Ok(false) => self.tasks.borrow_mut().put_back(index, task),
             Ok(true) => self.end_task(index, task),
             Err(panic) => self.end_task_by(index, task, JoinError::Panicked(panic)),
+        }
+    }
+
+    /// A task that is not to be polled was woken: it was aborted, or is over.
+    #[inline(never)]
+    fn drop_aborted(&self, index: u32, generation: u32) {
+        let taken = self.tasks.borrow_mut().take_aborted(index, generation);
+        if let Some(task) = taken {
+            self.end_task_by(index, task, JoinError::Aborted);
         }
     }
 

@@ -98,24 +98,28 @@ impl TaskTable {
         self.slots[index as usize].task = Some(task);
     }
 
-    /// Takes a woken task out to be polled, and says whether it was aborted. `None` if it is over.
+    /// Takes a woken task out to be polled. `None` if it is over, or was aborted.
     #[inline]
     pub(crate) fn begin_poll(
         &mut self,
         index: u32,
         generation: u32,
         polled: &Polled,
-    ) -> Option<(BoxedTask, bool)> {
+    ) -> Option<BoxedTask> {
         let slot = self.slots.get_mut(index as usize)?;
-        if slot.generation != generation || !slot.stage.is_running() {
+        if slot.generation != generation || slot.stage != Stage::Running {
             return None;
         }
-        let task = slot.task.take()?;
-        if let Some(waker) = &slot.waker {
-            waker.begin_poll();
-            polled.begin(index, generation, waker);
-        }
-        Some((task, slot.stage == Stage::Aborted))
+        let waker = slot.waker.as_ref()?;
+        waker.begin_poll();
+        polled.begin(index, generation, waker);
+        slot.task.take()
+    }
+
+    /// Takes a woken task out to be dropped, if it was aborted.
+    pub(crate) fn take_aborted(&mut self, index: u32, generation: u32) -> Option<BoxedTask> {
+        let slot = self.slot_mut(index, generation)?;
+        if slot.stage == Stage::Aborted { slot.task.take() } else { None }
     }
 
     /// A task was woken: true if it is to be queued for that.

@@ -57,6 +57,12 @@ impl Chunk {
         Chunk(Some(block))
     }
 
+    /// The memory, if there is any.
+    #[inline]
+    pub(crate) fn into_block(self) -> Option<Block> {
+        self.0
+    }
+
     /// There is no memory.
     #[inline]
     pub const fn is_none(&self) -> bool {
@@ -167,6 +173,16 @@ impl Chunk {
         if let Some(block) = self.0.take() {
             blocks.give(block);
         }
+    }
+
+    /// Lets go of the memory, if somebody else holds it too: then it need not be given back. True if there is none now.
+    #[inline]
+    pub(crate) fn let_go(&mut self) -> bool {
+        let is_shared = self.0.as_ref().is_none_or(Block::is_shared);
+        if is_shared {
+            self.0 = None;
+        }
+        is_shared
     }
 
     /// More memory, with the bytes at its front: a block of the next size, then an allocation of the

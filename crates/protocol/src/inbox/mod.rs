@@ -120,13 +120,29 @@ impl Inbox {
         intake: &Intake,
         blocks: &impl Blocks,
     ) -> Option<usize> {
-        if self.front.is_empty() {
-            if intake.is_none() {
-                return None;
-            }
-            // Also after a wait, which put back what the need has looked at already.
-            self.take_over(intake, blocks);
+        if !self.front.is_empty() {
+            return self.glance_at_front(need, intake);
         }
+        // Also after a wait, which put back what the need has looked at already.
+        let block = intake.take().into_block()?;
+        self.front.release(blocks);
+        blocks.lend(&block);
+        let used = block.used();
+        let n = match need.look(&block[block.range()], intake.limit()) {
+            Look::Take(n) | Look::TakeOrMore(n) => Some(n.min(used)),
+            _ => None,
+        };
+        if let Some(n) = n {
+            intake.read_done(used);
+            block.advance(n);
+        }
+        std::mem::forget(std::mem::replace(&mut self.front, Chunk::new(block))); // it was given back
+        n
+    }
+
+    /// The same, while the reading half has unread bytes.
+    #[inline(always)]
+    fn glance_at_front(&mut self, need: &mut impl Need, intake: &Intake) -> Option<usize> {
         match need.look(self.front.bytes(), intake.limit()) {
             Look::Take(n) => Some(self.taken(n, intake)),
             Look::TakeOrMore(n) if intake.is_empty() => Some(self.taken(n, intake)),
@@ -134,26 +150,19 @@ impl Inbox {
         }
     }
 
-    /// The wait that most are: there is nothing at all, and the need is not content with that. Otherwise nothing was done
-    /// but that what the last read lent may be given up.
+    /// The wait that most are: there is nothing at all, the need is not content with that, and what the last read lent need
+    /// not be given back. Otherwise nothing was done.
     #[inline(always)]
-    pub(crate) fn waits_empty(
-        &mut self,
-        need: &mut impl Need,
-        intake: &Intake,
-        blocks: &impl Blocks,
-    ) -> bool {
+    pub(crate) fn waits_empty(&mut self, need: &mut impl Need, intake: &Intake) -> bool {
         if !intake.is_none() || !self.front.is_empty() {
             return false;
         }
-        self.front.release(blocks);
-        match need.look(&[], intake.limit()) {
-            Look::More(want) => {
-                intake.read_waits(want);
-                true
-            }
-            _ => false,
+        let Look::More(want) = need.look(&[], intake.limit()) else { return false };
+        let waits = self.front.let_go();
+        if waits {
+            intake.read_waits(want);
         }
+        waits
     }
 
     /// Takes up to `n` bytes, whatever any need says: what the end of file leaves. Says how many.
