@@ -65,6 +65,12 @@ impl Units {
         self.others.borrow_mut().pop_front()
     }
 
+    #[inline]
+    fn has_left(&self) -> bool {
+        self.state.get() >= LEFT
+    }
+
+    #[inline]
     fn next(&self) -> Option<Rc<dyn UnitEnd>> {
         let state = self.state.get();
         if state < LEFT {
@@ -88,10 +94,26 @@ impl Core {
     /// Runs what was left, in the order in which it was, until there is no more.
     #[inline(never)]
     fn end_unit(&self) {
-        while let Some(work) = self.units.next() {
-            if let Err(panic) = catch(|| work.unit_end()) {
-                self.report_panic("exception at the end of a unit", panic);
+        // Mostly it is one: a loop around it would cost as much again.
+        if let Some(work) = self.units.next() {
+            self.run_left(work);
+            if self.units.has_left() {
+                self.end_unit_further();
             }
+        }
+    }
+
+    #[inline(never)]
+    fn end_unit_further(&self) {
+        while let Some(work) = self.units.next() {
+            self.run_left(work);
+        }
+    }
+
+    #[inline(always)]
+    fn run_left(&self, work: Rc<dyn UnitEnd>) {
+        if let Err(panic) = catch(|| work.unit_end()) {
+            self.report_panic("exception at the end of a unit", panic);
         }
     }
 }
