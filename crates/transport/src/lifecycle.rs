@@ -315,3 +315,24 @@ impl fmt::Debug for Lifecycle {
         if separator.is_empty() { f.write_str("NEW") } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever keeps the bits beside others asks them by these words.
+    #[test]
+    fn the_words_for_owners_say_what_the_questions_say() {
+        for bits in 0..LOST << 1 {
+            let life = Lifecycle::from_bits(bits);
+            let (any, all) = (|word| bits & word != 0, |word| bits & word == word);
+            assert_eq!(life.bits(), bits);
+            assert_eq!(!any(Lifecycle::TAKES_NO_WRITES), life.takes_writes(), "{life:?}");
+            assert_eq!(!any(Lifecycle::SENDS_NOTHING), life.sends(), "{life:?}");
+            let awaits = life.was_closed() || life.ended_writing();
+            assert_eq!(any(Lifecycle::AWAITS_FLUSH), awaits, "{life:?}");
+            let reads = all(Lifecycle::READS) && !any(Lifecycle::READS_NOTHING);
+            assert_eq!(reads, life.wants_reads(), "{life:?}");
+        }
+    }
+}

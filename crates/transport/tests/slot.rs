@@ -139,6 +139,14 @@ fn a_panic_in_the_drop_of_the_replaced_one_is_an_answer() {
     end(&world);
 }
 
+#[test]
+fn the_text_form_tells_who_is_home() {
+    let world = world();
+    assert_eq!(format!("{:?}", world.slot), "ProtocolSlot(home)");
+    end(&world);
+    assert_eq!(format!("{:?}", world.slot), "ProtocolSlot(empty)");
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => Just(Step::Call),

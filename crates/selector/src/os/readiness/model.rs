@@ -221,3 +221,26 @@ proptest! {
         world.select();
     }
 }
+
+/// What the selector asks of an entry, and tells it.
+#[test]
+fn an_entry_tells_how_the_kernel_stands_to_it() {
+    let (cell, another) = (Rc::new(ReadyCell::new()), Rc::new(ReadyCell::new()));
+    let mut table = Table::default();
+    let owned = table.next_key().unwrap();
+    table.insert(owned, Some(cell.clone()), 3, Interest::READ, Link::Level);
+    cell.set_told_again(true);
+    let entry = table.get_mut(owned).unwrap();
+    assert!(entry.is_owned() && entry.shares(&cell) && !entry.shares(&another));
+    assert!(!entry.is_told_in_vain(), "somebody wants to hear it");
+    entry.interest = Interest::WRITE;
+    assert!(entry.is_told_in_vain());
+    entry.is_told_of_edges();
+    assert!(entry.is_owned() && !entry.is_told_in_vain() && !cell.is_told_again());
+
+    let foreign = table.next_key().unwrap();
+    table.insert(foreign, None, 4, Interest::NONE, Link::Parked);
+    let entry = table.get(foreign).unwrap();
+    assert!(!entry.is_owned() && !entry.shares(&cell) && !entry.is_told_in_vain());
+    assert!(table.any(|entry| entry.fd == 4) && !table.any(|entry| entry.fd == 5));
+}
