@@ -118,6 +118,7 @@ impl Both {
         assert_eq!(self.queue.is_empty(), self.model.armed.is_empty());
         let entries = self.queue.entries();
         assert!(entries <= 2 * self.queue.len() + 64, "{entries} entries of {:?}", self.queue);
+        assert!(entries >= self.queue.len(), "{entries} entries of {:?}", self.queue);
     }
 }
 
