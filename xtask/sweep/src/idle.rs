@@ -14,6 +14,7 @@ const CONNECTIONS: usize = 100;
 const HOUR: Duration = Duration::from_secs(3600);
 
 pub(crate) fn play(world: &World) -> Result<(), WorldError> {
+    world.set_time_limit(2 * HOUR);
     world.add_rule(Delay(Duration::from_millis(20)));
     let mut rng = Rng::new(world.seed());
     world.host("server", serve());

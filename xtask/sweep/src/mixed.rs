@@ -17,6 +17,9 @@ use crate::streams;
 /// The ports of the server: streams, and callbacks.
 const PORTS: [u16; 2] = [1, 2];
 
+/// What a connection may still need when its ends are gone: to flush, and to linger. A close's own deadline is longer.
+const SOON: Duration = Duration::from_secs(10);
+
 pub(crate) fn play(world: &World) -> Result<(), WorldError> {
     let mut rng = Rng::new(world.seed());
     bad_network(world, &mut rng);
@@ -32,7 +35,9 @@ pub(crate) fn play(world: &World) -> Result<(), WorldError> {
         let rng = Rng::new(rng.next_u64());
         world.host(&format!("client-{client}"), visit(Rc::clone(&ledger), rng));
     }
-    world.run()?;
+    let report = world.run()?;
+    let after = world.now() - report.ended_at;
+    assert!(after < SOON, "a connection, or a timer of one, that is over goes on for {after:?}");
     ledger.check();
     Ok(())
 }
