@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::commands::{cargo, each, scratch, succeed, succeed_within};
 use crate::metadata::{Package, packages};
 use crate::steps::Steps;
-use crate::{bench, gate, layers, loom, peers, sim, test, tidy};
+use crate::{bench, gate, layers, loom, peers, sim, test, tidy, torture};
 
 /// The examples end by themselves, the slowest in a few seconds.
 const LONGEST_EXAMPLE: Duration = Duration::from_secs(60);
@@ -19,7 +19,7 @@ pub(crate) fn run() -> Result<(), String> {
     let bare: Vec<&Package> =
         packages.iter().filter(|p| p.published && !p.features.is_empty()).collect();
     let examples: Vec<&Package> = packages.iter().filter(|p| !p.examples.is_empty()).collect();
-    let mut steps = Steps::new("ci", "steps", 15);
+    let mut steps = Steps::new("ci", "steps", 16);
     steps.step("format", || succeed(&mut cargo("fmt --all --check")));
     steps.step("layers", layers::run);
     steps.step("tidy", tidy::run);
@@ -47,6 +47,7 @@ pub(crate) fn run() -> Result<(), String> {
     steps.step("tests", || test::run(&[]));
     steps.step("simulation: a short sweep", sim::short_sweep);
     steps.step("loom", loom::run);
+    steps.step("torture: each call fails, and some pairs", torture::short);
     steps.step("examples", || each(&examples, |package| run_examples(package)));
     steps.step("other programs as peers", peers::run);
     steps.step("gate", || gate::run(&[]));
@@ -59,7 +60,9 @@ pub(crate) fn run() -> Result<(), String> {
 fn run_examples(package: &Package) -> Result<(), String> {
     let of = format!("--package {}", package.name);
     succeed(&mut cargo(&format!("build {of} --examples")))?;
-    let (tour, small): (Vec<_>, Vec<_>) = package.examples.iter().partition(|name| *name == TOUR);
+    // It has a step of its own.
+    let examples = package.examples.iter().filter(|name| *name != torture::EXAMPLE);
+    let (tour, small): (Vec<_>, Vec<_>) = examples.partition(|name| *name == TOUR);
     let small = each(small, |example| {
         let mut command = cargo(&format!("run --quiet {of} --example {example}"));
         succeed_within(&mut command, LONGEST_EXAMPLE)

@@ -95,7 +95,7 @@ const CRATES: &[Crate] = &[
     Crate {
         name: TESTBED,
         below: &[SELECTOR, SIM, LOOP],
-        in_tests: &[TRANSPORT, PROTOCOL, STREAMS],
+        in_tests: &[TRANSPORT, PROTOCOL, STREAMS, TLS],
         outside: &[],
     },
     Crate {
@@ -189,6 +189,7 @@ const TEST_TOOLS: &[(&str, &str)] = &[
     ("stats_alloc", "counting allocations"),
     ("rustix", "descriptor limits, pipes and signals in tests on real sockets"),
     ("tracing-subscriber", "reading what was logged"),
+    ("futures-core", "the Stream trait, to await an interval by it"),
     ("bytes", "owned chunks"),
     ("rcgen", "certificates, made when a test runs"),
     ("rustls", "reading a certificate"),

@@ -17,6 +17,7 @@ mod sim;
 mod steps;
 mod test;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,7 @@ cargo xtask COMMAND
   tidy             sizes, reasons, citations, links: what a program can read
   gate [SHAPE...]  instructions, syscalls, allocations and idle memory against xtask/gate.txt (release build)
   bench [OPTION]   CPU, throughput, latency and memory beside every peer and at the limit; --help tells more
+  torture [OPTION] each call of the operating system fails, in each way, under each scenario (release build); --help tells more
   sim [OPTION]     the whole stack in a world of hosts, under thousands of seeds (release build); --help tells more
   fuzz [OPTION]    the fuzz targets, each for a minute; --help tells more (needs a nightly compiler and cargo-fuzz)
   loom             what threads do to the loop at the same time, in every order
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         "sim" => sim::run(rest),
         "fuzz" => fuzz::run(rest),
         "loom" => loom::run(),
+        "torture" => torture::run(rest),
         "peers" => peers::run(),
         "ci" => ci::run(),
         "help" | "--help" | "-h" => {

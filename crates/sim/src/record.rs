@@ -31,6 +31,8 @@ pub enum Call {
     Listen,
     /// [`Selector::register`](millrun_selector::Selector::register).
     Register,
+    /// [`Selector::set_interest`](millrun_selector::Selector::set_interest). Only ever ordered to fail.
+    SetInterest,
 }
 
 /// One call on a scripted socket and how it ended.
@@ -118,6 +120,8 @@ impl Counters {
             Call::Connect => self.connects += 1,
             Call::Listen => self.listens += 1,
             Call::Register => self.registers += 1,
+            // No kernel would hear of it.
+            Call::SetInterest => {}
         }
         match (call, result) {
             (Call::Read, Ok(n)) => self.bytes_read += *n as u64,

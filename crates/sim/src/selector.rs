@@ -107,6 +107,16 @@ impl Selector for SimSelector {
     }
 
     fn set_interest(&mut self, key: Key, interest: Interest) -> io::Result<()> {
+        let (machine, socket) =
+            self.registry(|registry| Ok((registry.machine, registry.tenant(key)?.socket)))?;
+        if let Some(failure) = self.kernel.ordered_failure(machine, Call::SetInterest, socket) {
+            // What is refused is deregistered, as the trait has it.
+            self.registry(|registry| registry.remove(key))?;
+            if let Some(socket) = socket {
+                self.kernel.tables.borrow_mut().watches.remove(&socket);
+            }
+            return Err(failure.into());
+        }
         self.registry(|registry| registry.set_interest(key, interest))
     }
 

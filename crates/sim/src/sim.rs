@@ -259,8 +259,8 @@ impl Sim {
         self.kernel.faults.set(faults.clamped());
     }
 
-    /// The next call of this kind fails with this: `Connect` (at once), `Accept`, `Listen`, `Register` or a
-    /// `Shutdown`, of whichever socket. Several queue up. For reads and writes see [`SimPeer`].
+    /// The next call of this kind fails with this: `Connect` (at once), `Accept`, `Listen`, `Register`, `SetInterest`
+    /// or a `Shutdown`, of whichever socket. Several queue up. For reads and writes see [`SimPeer`].
     pub fn fail_next(&self, call: Call, failure: impl Into<Failure>) {
         self.kernel.tables.borrow_mut().fail_next.push((None, call, failure.into()));
     }

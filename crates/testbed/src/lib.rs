@@ -70,18 +70,29 @@
 //!     Ok::<(), WorldError>(())
 //! });
 //! ```
+//!
+//! # Two harnesses for one machine
+//!
+//! [`cancel`] gives a call up at each of its awaits; [`torture`] lets each call of the operating system fail, in each way. Both
+//! run a scenario of yours on a [`Scene`], again and again, and ask each time whether anything was lost or left.
 #![forbid(unsafe_code)]
 
+pub mod cancel;
 mod driver;
 mod error;
 mod host;
 mod log;
 mod note;
+mod scene;
 mod seeds;
+pub mod torture;
+mod witness;
 mod world;
 
 pub use error::{HostReport, Report, WorldError, WorldErrorKind};
 pub use host::{Host, HostOutput};
 pub use note::note;
+pub use scene::{Guard, Scene};
 pub use seeds::{SEED_VARIABLE, check_seeds};
+pub use witness::Witness;
 pub use world::World;

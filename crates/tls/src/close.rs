@@ -7,7 +7,7 @@ use std::time::Duration;
 use millrun_loop::{ErrorContext, UnitEnd, catch};
 use millrun_transport::lifecycle::{Lifecycle, Next};
 
-use millrun_transport::{CloseTimedOut, Transport};
+use millrun_transport::{CloseOutcome, CloseTimedOut, Transport};
 
 use crate::TlsError;
 use crate::session::{ALREADY_MADE, BELOW_EOF, BELOW_LOST, BELOW_PAUSED, PEER_CLOSED, Session};
@@ -233,8 +233,11 @@ impl Session {
                 self.work();
             }
             Stage::Flushing | Stage::Shutdown => {
-                // After the peer's answer, or its end of file, nothing is missing.
-                if !self.is(PEER_CLOSED | BELOW_EOF) {
+                // After the peer's answer, or its end of file, nothing is missing of what is its; and nothing of ours if
+                // it has left.
+                let below = self.below().and_then(|below| below.close_outcome());
+                let has_left = below == Some(CloseOutcome::Flushed);
+                if !has_left || !self.is(PEER_CLOSED | BELOW_EOF) {
                     if let Some(error) = error {
                         self.set_error(error);
                     }

@@ -5,10 +5,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Certificates, Pair, Tell, noise, run, settle};
+use common::{Certificates, Pair, Tell, Told, noise, run, settle};
 use millrun_loop::sleep;
 use millrun_sim::Delay;
-use millrun_transport::{Flow, Watermarks};
+use millrun_transport::{CloseOutcome, Flow, Watermarks};
 
 /// Enough to go round every corner many times.
 const MUCH: usize = 3_000_000;
@@ -135,6 +135,32 @@ fn tls_020_plaintext_waits_unsealed_while_the_transport_below_is_paused() {
         assert!(format!("{transport:?}").contains("unsealed=0"));
         assert_eq!(pair.there.received().len(), 300_000);
         transport.close();
+        drop(transport);
+        pair.over().await;
+    });
+}
+
+/// That the peer had said its last word excuses nothing of ours.
+#[test]
+fn an_error_that_kept_bytes_from_leaving_is_told_also_behind_the_peers_end() {
+    let certificates = Certificates::new();
+    run(|sim| async move {
+        sim.set_buffers(2048, 2048);
+        let keeps: fn(&Told) -> Tell = |told| Tell::new(told).keep_open();
+        let (client, server) = (certificates.client_config(), certificates.server_config());
+        let pair = Pair::with(client, server, keeps, keeps).await;
+        pair.here.transport().write_eof();
+        pair.here.transport().pause_reading();
+        sleep(Duration::from_secs(1)).await;
+        let transport = pair.there.transport();
+        transport.write(&[5; 100_000]);
+        transport.close();
+        sleep(Duration::from_secs(1)).await;
+        pair.here.transport().abort();
+        sleep(Duration::from_secs(1)).await;
+        let events = pair.there.events();
+        assert!(events.last().unwrap().starts_with("lost: "), "{events:?}");
+        assert!(matches!(transport.close_outcome(), Some(CloseOutcome::Unsent(_))));
         drop(transport);
         pair.over().await;
     });

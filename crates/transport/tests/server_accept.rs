@@ -67,6 +67,29 @@ fn sv_012_an_aborted_connection_is_passed_over_in_the_same_round() {
     });
 }
 
+/// A change of interest that the selector refuses has ended the registration: the server must not go deaf by it.
+#[test]
+fn a_listener_whose_pause_is_refused_is_registered_anew() {
+    for registers_that_fail in [0, 1, 2] {
+        in_sim(|sim, handle| async move {
+            let reported = reports(&handle);
+            let server = serve(&handle, &Recorder::new()).await;
+            let _waiting = connect(&sim, AT);
+            sim.fail_next(Call::Accept, Failure::EMFILE);
+            sim.fail_next(Call::SetInterest, Failure::ENOMEM);
+            for _ in 0..registers_that_fail {
+                sim.fail_next(Call::Register, Failure::ENOSPC);
+            }
+            sleep(Duration::from_secs(3)).await;
+            assert_eq!(server.connections(), 1, "{registers_that_fail}");
+            let reported = reported.all().split_off(1);
+            assert_eq!(reported.len(), usize::from(registers_that_fail == 2), "{reported:?}");
+            assert!(reported.iter().all(|text| text.starts_with("watching a listener again")));
+            server.abort_clients();
+        });
+    }
+}
+
 /// D-07: one report and one timer for each listener, and the other listener goes on.
 #[test]
 fn sv_013_without_descriptors_one_listener_pauses_for_a_second() {

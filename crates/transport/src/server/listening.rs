@@ -64,9 +64,13 @@ impl Listening {
 
     /// Begins to accept.
     pub(super) fn start(self: &Rc<Self>) -> io::Result<()> {
+        self.watch(Interest::READ)
+    }
+
+    fn watch(self: &Rc<Self>, interest: Interest) -> io::Result<()> {
         let listener = self.listener.borrow().clone();
         if let (Some(listener), None) = (listener, self.key.get()) {
-            let key = self.server.handle.watch(&listener, Interest::READ, self.clone())?;
+            let key = self.server.handle.watch(&listener, interest, self.clone())?;
             self.key.set(Some(key));
         }
         Ok(())
@@ -164,10 +168,13 @@ impl Listening {
     fn pause(self: &Rc<Self>) {
         // The report may have closed the server.
         let Some(key) = self.key.get() else { return };
-        // It stays registered, so that a loop that closes finds it.
-        if self.server.handle.set_interest(key, Interest::NONE).is_ok() {
-            self.resume_later();
+        // It stays registered, so that a loop that closes finds it. A refusal has ended the registration.
+        if self.server.handle.set_interest(key, Interest::NONE).is_err() {
+            self.key.set(None);
+            // If this fails too, the retry makes another.
+            let _ = self.watch(Interest::NONE);
         }
+        self.resume_later();
     }
 
     fn resume_later(self: &Rc<Self>) {
