@@ -133,8 +133,8 @@ impl Core {
         }
     }
 
-    /// Waits, unless another thread has something to run, and queues that.
-    #[inline]
+    /// Waits, unless another thread has something to run, and queues that. A part of the usual turn.
+    #[inline(always)]
     fn sleep(&self, timeout: Option<Duration>, work: &mut Work) -> io::Result<()> {
         let remote = &self.remote.0;
         let timeout = match remote.fall_asleep() {

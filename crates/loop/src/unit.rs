@@ -91,9 +91,12 @@ impl Core {
         InUnit(self)
     }
 
-    /// Runs what was left, in the order in which it was, until there is no more.
+    /// Runs what was left, in the order in which it was, until there is no more; only of the outermost unit.
     #[inline(never)]
     fn end_unit(&self) {
+        if self.units.depth() != DEEPER {
+            return;
+        }
         // Mostly it is one: a loop around it would cost as much again.
         if let Some(work) = self.units.next() {
             self.run_left(work);
@@ -122,7 +125,7 @@ impl InUnit<'_> {
     /// Ends this unit and begins the next one.
     #[inline]
     pub(crate) fn next(&self) {
-        if self.0.units.state.get() != DEEPER && self.0.units.depth() == 1 {
+        if self.0.units.state.get() != DEEPER {
             self.0.end_unit();
         }
     }

@@ -50,7 +50,7 @@ struct Older {
 
 /// All of a buffer that is one piece in one block, taken out to be sent.
 pub(crate) struct Piece {
-    block: Block,
+    pub(crate) block: Block,
     start: u32,
     end: u32,
 }
@@ -74,17 +74,29 @@ impl WriteBuffer {
     #[inline(always)]
     pub fn gather(&mut self, data: &[u8], pool: &BlockPool) {
         if let Some(block) = &self.tail {
-            if block.place_of(data) != Some(self.end as usize) {
-                return self.copy(data, pool);
+            if block.place_of(data) == Some(self.end as usize) {
+                self.end += position(data.len());
+                return;
             }
-        } else {
-            let Some((block, place)) = pool.share(data) else { return self.copy(data, pool) };
-            // There is none to be dropped.
-            std::mem::forget(self.tail.replace(block));
-            self.start = position(place);
-            self.end = self.start;
+        } else if let Some(piece) = Piece::share(data, pool) {
+            std::mem::forget(self.tail.replace(piece.block)); // there is none to be dropped
+            (self.start, self.end) = (piece.start, piece.end);
+            return;
         }
-        self.end += position(data.len());
+        self.copy(data, pool);
+    }
+
+    /// Puts `data` behind what is there by no more than counting it: if it lies right behind the only piece, which stays
+    /// shorter than `limit`.
+    #[inline(always)]
+    pub(crate) fn extend_piece(&mut self, data: &[u8], limit: usize) -> bool {
+        let Some(block) = self.tail.as_ref().filter(|_| self.older.is_none()) else { return false };
+        let extends =
+            block.place_of(data) == Some(self.end as usize) && self.tail_len() + data.len() < limit;
+        if extends {
+            self.end += position(data.len());
+        }
+        extends
     }
 
     /// As [`gather`](Self::gather), and always copied: for a buffer that has to wait, which would hold a whole block for
@@ -178,15 +190,15 @@ impl WriteBuffer {
         }
     }
 
-    /// Takes out what is there, if it is one piece in one block. The buffer is empty then.
-    #[inline]
-    pub(crate) fn take_piece(&mut self) -> Option<Piece> {
-        if self.older.is_some() {
-            return None;
+    /// As a piece, if it is one, in one block; else as it is.
+    #[inline(always)]
+    pub(crate) fn into_piece(self) -> Result<Piece, WriteBuffer> {
+        // Each with an answer of its own: as one pattern both would be worked out.
+        match self {
+            WriteBuffer { older: Some(_), .. } => Err(self),
+            WriteBuffer { tail: Some(block), start, end, .. } => Ok(Piece { block, start, end }),
+            _ => Err(WriteBuffer::new()),
         }
-        let piece = Piece { block: self.tail.take()?, start: self.start, end: self.end };
-        (self.start, self.end) = (0, 0);
-        Some(piece)
     }
 
     /// Unsent bytes.
@@ -341,19 +353,17 @@ impl fmt::Debug for WriteBuffer {
 }
 
 impl Piece {
+    /// `data` where it lies, if that is in the block that was lent last.
+    #[inline(always)]
+    pub(crate) fn share(data: &[u8], pool: &BlockPool) -> Option<Piece> {
+        let (block, place) = pool.share(data)?;
+        let start = position(place);
+        Some(Piece { block, start, end: start + position(data.len()) })
+    }
+
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.block[self.start as usize..self.end as usize]
-    }
-
-    #[inline]
-    pub(crate) const fn len(&self) -> usize {
-        (self.end - self.start) as usize
-    }
-
-    #[inline]
-    pub(crate) fn give_to(self, pool: &BlockPool) {
-        pool.give(self.block);
     }
 }
 

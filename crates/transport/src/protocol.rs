@@ -22,14 +22,14 @@ pub trait Protocol {
         let _ = transport;
     }
 
-    /// Where the next bytes shall land, and how many at most. Asked before each receive; answered with
-    /// [`landed`](Protocol::landed) for [`Landing::Own`], with
-    /// [`data_received`](Protocol::data_received) for [`Landing::Shared`].
+    /// Where the next bytes shall land, and how many at most. Asked before each receive, until the answer is
+    /// [`Landing::Anywhere`]; answered with [`landed`](Protocol::landed) for [`Landing::Own`], with
+    /// [`data_received`](Protocol::data_received) for the others.
     ///
     /// No room (`Shared(0)`, or an empty `Own`) stops reading until
     /// [`Transport::resume_reading`] is called; no receive is done.
     fn landing(&mut self) -> Landing<'_> {
-        Landing::Shared(usize::MAX)
+        Landing::Anywhere
     }
 
     /// `n` bytes lie at the start of the memory that [`landing`](Protocol::landing) lent. 0 means that
@@ -78,6 +78,9 @@ pub trait Protocol {
 
 /// Where received bytes land: the protocol's choice, made before each receive.
 pub enum Landing<'a> {
+    /// As `Shared(usize::MAX)`, and for good: a transport need not ask this protocol again. What answers for
+    /// others, of whom it may have another one later, says `Shared(usize::MAX)` instead.
+    Anywhere,
     /// In a block lent by the loop for the length of one call, at most so many bytes. 0 = no room.
     Shared(usize),
     /// In memory of the protocol's own; empty = no room.
@@ -89,6 +92,7 @@ pub enum Landing<'a> {
 impl fmt::Debug for Landing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Landing::Anywhere => f.write_str("Anywhere"),
             Landing::Shared(most) => write!(f, "Shared({most})"),
             Landing::Own(memory) => write!(f, "Own({} bytes)", memory.len()),
             Landing::Failed(error) => write!(f, "Failed({error})"),

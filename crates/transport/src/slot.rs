@@ -37,17 +37,18 @@ impl ProtocolSlot {
         let mut protocol = self.0.take()?;
         // Nothing unwinds past this line, so the protocol is put back without a guard.
         let outcome = catch(|| f(&mut *protocol));
-        Some(match self.0.take() {
-            None => {
-                self.0.set(Some(protocol));
-                outcome
+        if let Some(newer) = self.0.replace(Some(protocol)) {
+            if let Err(panic) = self.keep_newer(newer) {
+                return Some(outcome.and(Err(panic)));
             }
-            Some(newer) => {
-                self.0.set(Some(newer));
-                let dropped = drop_caught(protocol);
-                outcome.and_then(|value| dropped.map(|()| value))
-            }
-        })
+        }
+        Some(outcome)
+    }
+
+    /// The slot was filled during a call, so the one that was called is dropped.
+    #[cold]
+    fn keep_newer(&self, newer: Box<dyn Protocol>) -> Result<(), Panic> {
+        self.0.replace(Some(newer)).map_or(Ok(()), drop_caught)
     }
 
     /// Fills the slot. What was in it is dropped, when the slot is already filled.

@@ -331,6 +331,77 @@ fn d_01_a_receive_never_asks_for_more_than_the_room() {
     assert!(transport.is_reading());
 }
 
+/// Its bytes may land anywhere. At the byte `!` another protocol takes its place: from inside `data_received`, or from inside the
+/// next `landing`, if it is asked again.
+struct Careless {
+    asked: Rc<Cell<usize>>,
+    transport: Option<Rc<dyn Transport>>,
+    next: Option<Bounded>,
+    in_landing: bool,
+    log: Log,
+}
+
+impl Careless {
+    fn make_way(&mut self) {
+        if let (Some(transport), Some(next)) = (&self.transport, self.next.take()) {
+            transport.set_protocol(Box::new(next));
+        }
+    }
+}
+
+impl Protocol for Careless {
+    fn connection_made(&mut self, transport: Rc<dyn Transport>) {
+        self.transport = Some(transport);
+    }
+
+    fn landing(&mut self) -> Landing<'_> {
+        self.asked.set(self.asked.get() + 1);
+        if self.in_landing {
+            self.make_way();
+        }
+        Landing::Anywhere
+    }
+
+    fn data_received(&mut self, data: &[u8]) -> io::Result<()> {
+        self.log.push(format!("anywhere {}", data.escape_ascii()));
+        if data.ends_with(b"!") {
+            self.make_way();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn who_takes_bytes_anywhere_is_asked_once_and_the_next_one_anew() {
+    for in_landing in [false, true] {
+        let mut world = World::new();
+        let (socket, peer) = world.sim.scripted();
+        let (asked, next_asked) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let log = Log::default();
+        let room = Rc::new(Cell::new(2));
+        let next =
+            Some(Bounded { room: room.clone(), asked: next_asked.clone(), log: log.clone() });
+        let careless =
+            Careless { asked: asked.clone(), transport: None, next, in_landing, log: log.clone() };
+        let options = TransportOptions::default();
+        let transport =
+            SocketTransport::new(&world.handle(), socket, Box::new(careless), options).unwrap();
+        if !in_landing {
+            for text in ["a", "b", "c!"] {
+                peer.send(text);
+                world.settle();
+            }
+            assert_eq!(log.take(), ["anywhere a", "anywhere b", "anywhere c!"]);
+        }
+        peer.send("def");
+        world.settle();
+        assert_eq!((log.take(), asked.get()), (vec!["de".to_owned()], 1));
+        // It has no room any more, and said so.
+        assert_eq!(next_asked.get(), 2);
+        assert!(!transport.is_reading());
+    }
+}
+
 /// Calls the transport from inside `landing`.
 struct Meddler {
     transport: Option<Rc<dyn Transport>>,

@@ -20,6 +20,8 @@ pub(crate) enum Answer {
 
 /// Where the next bytes shall land.
 pub(crate) enum Room {
+    /// From now on.
+    Anywhere,
     Shared(usize),
     Own(usize),
     Failed(io::Error),
@@ -35,6 +37,8 @@ pub(crate) struct Probe {
     memory: Option<Vec<u8>>,
     /// What the room was, if it was asked for.
     most: Option<usize>,
+    /// It need not be asked.
+    anywhere: bool,
     told: Option<Event>,
     /// It took another one's place: `connection_made` is not for it.
     is_second: bool,
@@ -46,9 +50,10 @@ impl Probe {
         Probe {
             record: record.clone(),
             hook: Box::new(|_, _| Answer::Well),
-            room: Box::new(|| Room::Shared(usize::MAX)),
+            room: Box::new(|| Room::Anywhere),
             memory: None,
             most: None,
+            anywhere: false,
             told: None,
             is_second: false,
         }
@@ -114,6 +119,11 @@ impl Protocol for Probe {
             (self.room)()
         };
         match room {
+            Room::Anywhere => {
+                self.memory = None;
+                self.anywhere = true;
+                Landing::Anywhere
+            }
             Room::Shared(most) => {
                 self.memory = None;
                 self.most = Some(most);
@@ -142,7 +152,8 @@ impl Protocol for Probe {
     fn data_received(&mut self, data: &[u8]) -> io::Result<()> {
         let most = self.most.take();
         if !self.record.may_exceed_room.get() {
-            let kept = self.memory.is_none() && most.is_some_and(|most| data.len() <= most);
+            let fits = self.anywhere || most.is_some_and(|most| data.len() <= most);
+            let kept = self.memory.is_none() && fits;
             let expected = format!("a landing first, and then at most {most:?} bytes");
             self.record.notice(kept, Invariant::RoomIsKept, &expected, &Event::Data(data.len()));
         }

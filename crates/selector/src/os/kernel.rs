@@ -20,7 +20,8 @@ pub(super) const OWNED: mio::Interest =
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) const OWNED: mio::Interest = mio::Interest::READABLE.add(mio::Interest::WRITABLE);
 
-/// The kernel refuses to register an open file twice: epoll does, kqueue takes it for a change.
+/// The kernel refuses to register an open file twice, and tells of it once in a wait: epoll does. kqueue takes it for a
+/// change, and tells of each direction alone.
 pub(super) const REFUSES_TWICE: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// It can be told to be level-triggered.

@@ -41,7 +41,8 @@
 //! there is nothing to lose. If its interest goes, it is told in vain; then it is registered for edges, as the others are.
 //!
 //! Only if an edge comes for what this select has reported already (a hot key; kqueue, which tells of each
-//! direction alone) are its reports gone through again.
+//! direction alone) are its reports gone through again. epoll tells of a registration once in each wait, so there
+//! an edge leaves no mark.
 //!
 //! A key is place and generation, and the kernel is given both. An event in flight for a registration
 //! that is gone (fact 5) finds another generation at its place, or nothing, and is dropped.
@@ -74,9 +75,9 @@ pub(super) enum Link {
 /// Where the next select finds an entry that may be due.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Listed {
-    /// Nowhere: it isn't due.
+    /// Nowhere: it isn't due, or its edge was among those of the last select.
     No,
-    /// Its edge is among those of the last select.
+    /// Its edge was among those of the last select, in which there might have been a second one.
     Edge,
     /// Its key is in the hot list.
     Hot,
@@ -183,9 +184,10 @@ pub(super) enum Edge {
     InVain(Key),
 }
 
-/// All registrations, and which of them may be due.
+/// All registrations, and which of them may be due. `APART`: the kernel may tell of one registration more than once in
+/// a select.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(super) struct Table<const APART: bool> {
     entries: Vec<Entry>,
     /// The places that are vacant.
     free: Vec<u32>,
@@ -195,7 +197,7 @@ pub(super) struct Table {
     next_generation: u32,
 }
 
-impl Table {
+impl<const APART: bool> Table<APART> {
     /// The name that the next [`insert`](Table::insert) will give.
     ///
     /// `None` when no `u32` can name the place.
@@ -250,22 +252,29 @@ impl Table {
         true
     }
 
-    /// Begins a select, for each edge of the last one: if what it reported is still due, it is hot.
+    /// Begins a select, with the tokens of the edges of the last one: of those, what is still due is hot.
     #[inline]
-    pub(super) fn settle(&mut self, token: usize) {
-        let Some(entry) = self.entries.get_mut(token & MAX_INDEX) else { return };
-        if entry.listed == Listed::Edge {
-            entry.listed = Listed::No;
-            if !entry.due().is_none() {
-                let key = entry.name.key();
-                self.heat(key);
-            }
+    pub(super) fn settle(&mut self, edges: impl Iterator<Item = usize> + Clone) {
+        let entries = &self.entries[..];
+        let is_due = |token: usize| {
+            entries.get(token & MAX_INDEX).is_some_and(|entry| !entry.due().is_none())
+        };
+        // Mostly all of them were read empty: then this calls nothing and changes nothing.
+        if APART || edges.clone().any(is_due) {
+            self.heat(edges);
         }
     }
 
     #[inline(never)]
-    fn heat(&mut self, key: Key) {
-        self.list_if_due(key);
+    fn heat(&mut self, edges: impl Iterator<Item = usize>) {
+        for token in edges {
+            let Some(entry) = self.entries.get_mut(token & MAX_INDEX) else { continue };
+            if entry.listed == Listed::Edge {
+                entry.listed = Listed::No;
+            }
+            let key = entry.name.key();
+            self.list_if_due(key);
+        }
     }
 
     /// Then: reports what is due already and gives its number; what is not leaves the hot list.
@@ -307,7 +316,9 @@ impl Table {
             return Edge::Again;
         }
         if !readiness.is_none() {
-            entry.listed = Listed::Edge;
+            if APART {
+                entry.listed = Listed::Edge;
+            }
             out.push(Event { key: entry.name.key(), readiness });
         } else if entry.link == Link::Level {
             return Edge::InVain(entry.name.key());

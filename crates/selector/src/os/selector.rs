@@ -48,7 +48,7 @@ pub struct MioSelector {
     poll: Poll,
     events: Events,
     waker: Arc<MioWake>,
-    table: Table,
+    table: Table<{ !kernel::REFUSES_TWICE }>,
     /// Which foreign registration is in the kernel's registry for a descriptor's number.
     foreign: HashMap<RawFd, Key>,
     /// Foreign ones to be armed anew, if they are still `Reported`; and what is told in vain, if it still is.
@@ -335,9 +335,7 @@ impl Selector for MioSelector {
         if !self.rearm.is_empty() {
             self.rearm();
         }
-        for event in &self.events {
-            self.table.settle(event.token().0);
-        }
+        self.table.settle(self.events.iter().map(|event| event.token().0));
         let before = out.len();
         let standing = self.table.report_standing(out);
         // What is due already must not wait, and must not starve the others: look, don't wait.

@@ -9,14 +9,14 @@ use millrun_selector::{Address, Socket, SocketOption, SocketOptionName};
 
 use super::call::copy_of;
 use super::outgoing::Data;
-use super::state::GATHERS;
+use super::state::{ANYWHERE, GATHERS};
 use super::{Peer, SocketTransport};
 use crate::lifecycle::Lifecycle;
 use crate::{CloseOutcome, Flow, InvalidLimits, Protocol, Transport, Watermarks};
 
 impl Transport for SocketTransport {
     fn write(&self, data: &[u8]) -> Flow {
-        if self.write_plainly(data) { Flow::Open } else { self.write_data(Data::One(data)) }
+        self.write_slice(data)
     }
 
     fn write_bytes(&self, data: Bytes) -> Flow {
@@ -107,6 +107,7 @@ impl Transport for SocketTransport {
         let mut pressure = self.state.pressure();
         pressure.handle_new_protocol();
         self.state.set_pressure(pressure);
+        self.state.clear(ANYWHERE);
         if let Err(panic) = self.slot.set(protocol) {
             self.panicked("drop of a protocol", panic);
         }

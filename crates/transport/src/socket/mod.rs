@@ -30,7 +30,7 @@ mod settle;
 mod state;
 mod write;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
@@ -49,6 +49,7 @@ use crate::lifecycle::Lifecycle;
 use crate::slot::ProtocolSlot;
 use family::Common;
 use rare::Rare;
+use settle::Settling;
 use state::{BLOCKED, GATHERS, LINGERS, State};
 
 /// A transport over a stream socket.
@@ -61,8 +62,8 @@ pub struct SocketTransport {
     /// Taken out for each call of it; gone for good when the connection is over.
     socket: Cell<Option<Box<dyn Socket>>>,
     slot: ProtocolSlot,
-    /// Taken out while it is being sent; otherwise borrowed by leaf code alone.
-    buffer: RefCell<WriteBuffer>,
+    /// Taken out for each use of it: a send, which may be a stranger's, or leaf code, which calls nobody.
+    buffer: Cell<WriteBuffer>,
     rare: Cell<Option<Box<Rare>>>,
     key: Cell<Key>,
     peer: Peer,
@@ -112,7 +113,7 @@ impl SocketTransport {
             common,
             socket: Cell::new(None),
             slot: ProtocolSlot::new(protocol),
-            buffer: RefCell::new(WriteBuffer::new()),
+            buffer: Cell::new(WriteBuffer::new()),
             rare: Cell::new(rare),
             key: Cell::new(Key { index: 0, generation: 0 }),
             peer,
@@ -174,18 +175,24 @@ impl SocketTransport {
     /// Calls the socket. `None` when it is gone, or on the stack (a socket of a stranger's that called
     /// back): then the kernel can't be asked now.
     fn socket<R>(&self, f: impl FnOnce(&dyn Socket) -> R) -> Option<R> {
-        let socket = self.socket.take()?;
-        let lent = Lent { socket: Some(socket), home: &self.socket };
-        lent.socket.as_deref().map(f)
+        self.lend_socket().get().map(f)
     }
 
+    /// The socket, or nothing, until it is dropped.
+    #[inline(always)]
+    fn lend_socket(&self) -> Lent<'_> {
+        Lent { socket: self.socket.take(), home: &self.socket }
+    }
+
+    /// The end of an event of a connection that waits for the kernel's room, or lingers.
     #[inline(never)]
-    fn ready_rarely(&self, readiness: Readiness) {
+    fn finish_rarely(self: &Rc<Self>, readiness: Readiness, settling: &Settling<'_>) {
         if self.state.has(LINGERS) {
             self.linger();
-        } else if readiness.is_writable() && self.state.has(BLOCKED) {
+        } else if readiness.is_writable() {
             self.write_ready();
         }
+        self.finish(settling);
     }
 
     /// Says what of the socket's readiness matters now.
@@ -218,10 +225,13 @@ impl Watch for SocketTransport {
             self.read_ready();
         }
         // Asked again after user code has run.
-        if self.state.has(BLOCKED | LINGERS) {
-            self.ready_rarely(readiness);
+        if self.state.is_sendable() {
+            self.finish_by_sending(&settling);
+        } else if self.state.has(BLOCKED | LINGERS) {
+            self.finish_rarely(readiness, &settling);
+        } else {
+            self.finish_without_sending(&settling);
         }
-        self.finish(&settling);
     }
 
     fn on_loop_close(self: Rc<Self>) {
@@ -237,6 +247,13 @@ impl Watch for SocketTransport {
 struct Lent<'a> {
     socket: Option<Box<dyn Socket>>,
     home: &'a Cell<Option<Box<dyn Socket>>>,
+}
+
+impl Lent<'_> {
+    #[inline(always)]
+    fn get(&self) -> Option<&dyn Socket> {
+        self.socket.as_deref()
+    }
 }
 
 impl Drop for Lent<'_> {

@@ -108,13 +108,26 @@ fn send_pieces<'a>(
 }
 
 impl SocketTransport {
-    /// Changes the buffer where it is. `f` must be leaf code: the buffer is borrowed meanwhile.
+    /// Changes the buffer. `f` must be leaf code: the buffer is on the stack meanwhile.
     #[inline]
     pub(super) fn with_buffer<R>(&self, f: impl FnOnce(&mut WriteBuffer, &BlockPool) -> R) -> R {
-        let mut buffer = self.buffer.borrow_mut();
+        let mut buffer = self.buffer.take();
         let value = f(&mut buffer, self.handle().blocks());
-        self.state.put(UNSENT, !buffer.is_empty());
+        self.put_buffer(buffer);
         value
+    }
+
+    /// Puts it back, and keeps the state true to it.
+    #[inline]
+    pub(super) fn put_buffer(&self, buffer: WriteBuffer) {
+        self.state.put(UNSENT, !buffer.is_empty());
+        self.fill_buffer(buffer);
+    }
+
+    /// Fills the buffer's place, which is empty: there is nothing to drop in it.
+    #[inline]
+    pub(super) fn fill_buffer(&self, buffer: WriteBuffer) {
+        std::mem::forget(self.buffer.replace(buffer));
     }
 }
 
@@ -136,13 +149,11 @@ impl<'a> Outgoing<'a> {
 impl Drop for Outgoing<'_> {
     #[inline]
     fn drop(&mut self) {
-        let mut newer = self.home.buffer.borrow_mut();
         // Mostly all of it has left, and what stands in its place is as good.
         if !self.buffer.is_empty() {
             let mut buffer = std::mem::take(&mut self.buffer);
-            buffer.append(std::mem::take(&mut *newer));
-            *newer = buffer;
+            buffer.append(self.home.buffer.take());
+            self.home.put_buffer(buffer);
         }
-        self.home.state.put(UNSENT, !newer.is_empty());
     }
 }

@@ -7,6 +7,7 @@ use millrun_loop::TimerHandle;
 use millrun_selector::{Address, Time};
 
 use super::SocketTransport;
+use super::read::Failure;
 use crate::Watermarks;
 
 #[derive(Default)]
@@ -29,6 +30,8 @@ pub(super) struct Rare {
     pub(super) progress: Time,
     /// The close's deadline, or that of the linger.
     pub(super) timer: Option<TimerHandle>,
+    /// Of a receive, until the protocol is home.
+    pub(super) failure: Option<Failure>,
     /// Bytes read since a write failed, or discarded by the linger.
     pub(super) taken: usize,
 }

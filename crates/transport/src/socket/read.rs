@@ -6,9 +6,9 @@
 
 use std::io::{self, ErrorKind};
 
-use millrun_loop::{BlockSize, Panic, SMALL_BLOCK};
+use millrun_loop::{Block, BlockSize, Panic, SMALL_BLOCK, catch};
 
-use super::state::FILLED;
+use super::state::{ANYWHERE, FILLED};
 use super::{Operation, SocketTransport};
 use crate::lifecycle::Lifecycle;
 use crate::{Landing, Protocol};
@@ -17,86 +17,69 @@ use crate::{Landing, Protocol};
 /// default (6 MiB on Linux), so it cuts off only a peer that goes on sending.
 const DRAINED: usize = 8 * 1024 * 1024;
 
-/// What became of one receive. Two words: it is returned for each.
-pub(super) enum Received {
+/// What became of one receive. Plain, so that what is returned for each message has nothing to be dropped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+enum Received {
+    /// Bytes, and the protocol took them.
+    Bytes,
     /// Nothing came, or nothing was wanted any more.
     Nothing,
     /// Another protocol was set meanwhile: it was not asked yet.
     Replaced,
-    /// So many bytes, and the protocol took them.
-    Bytes(usize),
     /// The protocol has no room.
     NoRoom,
     Eof,
-    /// The connection can't go on.
-    Failed(Box<Failure>),
+    /// The connection can't go on: the rare part has the [`Failure`].
+    Failed,
 }
 
 /// What failed, and how.
-pub(super) struct Failure {
-    what: &'static str,
-    /// `None` for what a callback gave.
-    operation: Option<Operation>,
-    error: io::Error,
+pub(super) enum Failure {
+    /// What the kernel said of the receive.
+    Receive(io::Error),
+    /// What a callback gave, and the words for it.
+    Callback(&'static str, io::Error),
+    /// A panic of this callback.
+    Panic(&'static str, Panic),
 }
 
-/// What a receive gave, unless nobody was home; or a panic, and of what.
-type Outcome = Option<Result<Received, (Panic, Callback)>>;
-
-/// What is called of a protocol for a receive.
-#[derive(Clone, Copy)]
-enum Callback {
-    Landing,
-    Landed,
-    DataReceived,
-}
-
-impl Callback {
-    const fn name(self) -> &'static str {
-        match self {
-            Callback::Landing => "landing",
-            Callback::Landed => "landed",
-            Callback::DataReceived => "data_received",
-        }
-    }
-}
+/// Whether it is a step of the drain after a failed write. Of that there is a copy of its own, so that the receive of each
+/// message is one function with its caller.
+type InDrain = bool;
 
 impl SocketTransport {
     #[inline(always)]
     pub(super) fn read_ready(&self) {
         let received = self.receive::<false>();
-        if !matches!(received, Some(Ok(Received::Bytes(_)))) {
+        if received != Received::Bytes {
             self.read_rarely(received);
         }
     }
 
     #[inline(never)]
-    fn read_rarely(&self, outcome: Outcome) {
-        match self.received(outcome) {
-            Received::Nothing | Received::Replaced | Received::Bytes(_) => {}
+    fn read_rarely(&self, received: Received) {
+        match received {
+            Received::Nothing | Received::Replaced | Received::Bytes => {}
             Received::NoRoom => {
                 self.step(Lifecycle::handle_pause);
                 self.update_interest();
             }
             Received::Eof => self.eof(),
-            Received::Failed(failure) => self.receive_failed(*failure),
+            Received::Failed => self.receive_failed(),
         }
     }
 
     #[cold]
-    fn receive_failed(&self, Failure { what, operation, error }: Failure) {
-        self.fatal(what, operation, error);
-    }
-
-    /// What was received, if nothing panicked.
-    fn received(&self, outcome: Outcome) -> Received {
-        match outcome {
-            Some(Ok(received)) => received,
-            None => Received::Nothing,
-            Some(Err((panic, callback))) => {
-                self.panicked(callback.name(), panic);
-                Received::Nothing
+    fn receive_failed(&self) {
+        match self.peek(|rare| rare.failure.take()) {
+            Some(Failure::Receive(error)) => {
+                let what = "fatal read error on socket transport";
+                self.fatal(what, Some(Operation::Receive), error);
             }
+            Some(Failure::Callback(what, error)) => self.fatal(what, None, error),
+            Some(Failure::Panic(callback, panic)) => self.panicked(callback, panic),
+            None => {}
         }
     }
 
@@ -111,40 +94,65 @@ impl SocketTransport {
         self.update_interest();
     }
 
-    /// Of `IN_DRAIN` there is a copy of its own, so that the one of each message is one function with its caller.
     #[inline(always)]
-    fn receive<const IN_DRAIN: bool>(&self) -> Outcome {
-        let mut callback = Callback::Landing;
-        let received = self.slot.call(|p| self.receive_for(p, &mut callback))?;
-        Some(received.map_err(|panic| (panic, callback)))
+    fn receive<const IN_DRAIN: InDrain>(&self) -> Received {
+        let received = self.slot.call(|protocol| {
+            let most = if self.state.has(ANYWHERE) {
+                usize::MAX
+            } else {
+                match self.ask_where::<IN_DRAIN>(protocol) {
+                    Ok(most) => most,
+                    Err(received) => return received,
+                }
+            };
+            self.receive_shared::<IN_DRAIN>(protocol, most)
+        });
+        match received {
+            Some(Ok(received)) => received,
+            Some(Err(panic)) => self.fail(Failure::Panic("data_received", panic)),
+            None => Received::Nothing,
+        }
     }
 
-    /// `callback` is kept at what is being called.
+    /// How many bytes may land in a block that is lent; or what came of landing elsewhere. Catches its own panics, so that
+    /// who is not asked need not remember which callback runs.
     #[inline(always)]
-    fn receive_for(&self, protocol: &mut dyn Protocol, callback: &mut Callback) -> Received {
-        let landing = protocol.landing();
-        // That was user code: it may have paused, closed, or set another protocol.
-        let wanted = self.state.life().delivers() && !self.slot.is_home();
-        match landing {
-            Landing::Shared(most) if wanted && most > 0 => {
-                self.receive_shared(protocol, most, callback)
-            }
-            Landing::Own(memory) if wanted && !memory.is_empty() => {
-                let read = self.try_read(memory);
-                *callback = Callback::Landed;
-                landed(protocol, read)
-            }
-            Landing::Own(memory) if !memory.is_empty() => {
-                *callback = Callback::Landed;
-                match landed(protocol, would_block()) {
-                    Received::Nothing => self.unwanted(),
-                    failed => failed,
+    fn ask_where<const IN_DRAIN: InDrain>(
+        &self,
+        protocol: &mut dyn Protocol,
+    ) -> Result<usize, Received> {
+        let mut callback = "landing";
+        let asked = catch(|| {
+            let landing = protocol.landing();
+            // That was user code: it may have paused, closed, or set another protocol.
+            let wanted = self.state.life().delivers() && !self.slot.is_home();
+            match landing {
+                Landing::Own(memory) if wanted && !memory.is_empty() => {
+                    let read = self.try_read(memory);
+                    callback = "landed";
+                    Err(self.landed::<IN_DRAIN>(protocol, read))
+                }
+                Landing::Own(memory) if !memory.is_empty() => {
+                    callback = "landed";
+                    Err(match self.landed::<IN_DRAIN>(protocol, would_block()) {
+                        Received::Nothing => self.unwanted(),
+                        failed => failed,
+                    })
+                }
+                Landing::Failed(error) => {
+                    let what = "landing() (get_buffer) failed";
+                    Err(self.fail(Failure::Callback(what, error)))
+                }
+                _ if !wanted => Err(self.unwanted()),
+                Landing::Own(_) | Landing::Shared(0) => Err(Received::NoRoom),
+                Landing::Shared(most) => Ok(most),
+                Landing::Anywhere => {
+                    self.state.set(ANYWHERE);
+                    Ok(usize::MAX)
                 }
             }
-            Landing::Failed(error) => failed("landing() (get_buffer) failed", error),
-            _ if wanted => Received::NoRoom,
-            _ => self.unwanted(),
-        }
+        });
+        asked.unwrap_or_else(|panic| Err(self.fail(Failure::Panic(callback, panic))))
     }
 
     #[cold]
@@ -153,42 +161,104 @@ impl SocketTransport {
     }
 
     #[inline(always)]
-    fn receive_shared(
+    fn receive_shared<const IN_DRAIN: InDrain>(
         &self,
         protocol: &mut dyn Protocol,
         most: usize,
-        callback: &mut Callback,
     ) -> Received {
         let pool = self.handle().blocks();
         let large = self.state.has(FILLED);
         // A panic drops it, which is as good as giving it back.
-        let mut block = pool.take(if large { BlockSize::Large } else { BlockSize::Small });
+        let mut block = if large { self.take_large() } else { pool.take(BlockSize::Small) };
         let memory: &mut [u8] = &mut block;
         let room = most.min(memory.len());
         let n = match self.try_read(&mut memory[..room]) {
-            Ok(n) if n > 0 => n,
-            nothing => {
+            Ok(0) => {
                 pool.give(block);
-                return conclude(nothing, Ok(()), "");
+                return Received::Eof;
             }
+            Err(error) => {
+                pool.give(block);
+                return self.not_read(error);
+            }
+            Ok(n) => n,
         };
         // A full small block earns a large one, until less than that comes.
         if large || n >= SMALL_BLOCK {
             self.state.put(FILLED, n >= SMALL_BLOCK);
         }
-        *callback = Callback::DataReceived;
         pool.lend(&block);
         let taken = protocol.data_received(&block[..n]);
         pool.give(block);
         match taken {
-            Ok(()) => Received::Bytes(n),
-            Err(error) => failed("data_received() failed", error),
+            Ok(()) => self.taken::<IN_DRAIN>(n),
+            Err(error) => self.fail(Failure::Callback("data_received() failed", error)),
         }
+    }
+
+    /// Not inlined, so that the size of most is a constant.
+    #[inline(never)]
+    fn take_large(&self) -> Block {
+        self.handle().blocks().take(BlockSize::Large)
+    }
+
+    /// Tells the protocol what came of the memory that it lent.
+    #[inline(always)]
+    fn landed<const IN_DRAIN: InDrain>(
+        &self,
+        protocol: &mut dyn Protocol,
+        read: io::Result<usize>,
+    ) -> Received {
+        let n = *read.as_ref().unwrap_or(&0);
+        match protocol.landed(n) {
+            Ok(()) if n > 0 => self.taken::<IN_DRAIN>(n),
+            taken => self.conclude(read, taken),
+        }
+    }
+
+    /// So many bytes were, by the protocol.
+    #[inline(always)]
+    fn taken<const IN_DRAIN: InDrain>(&self, n: usize) -> Received {
+        if IN_DRAIN {
+            self.rare(|rare| rare.taken += n);
+        }
+        Received::Bytes
+    }
+
+    /// Joins what the kernel said, if that was not bytes, with what the protocol said.
+    #[inline(never)]
+    fn conclude(&self, read: io::Result<usize>, taken: io::Result<()>) -> Received {
+        match (read, taken) {
+            (_, Err(error)) => {
+                self.fail(Failure::Callback("landed() (buffer_updated) failed", error))
+            }
+            (Ok(_), Ok(())) => Received::Eof,
+            (Err(error), Ok(())) => self.not_read(error),
+        }
+    }
+
+    #[cold]
+    fn not_read(&self, error: io::Error) -> Received {
+        if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) {
+            Received::Nothing
+        } else {
+            self.fail(Failure::Receive(error))
+        }
+    }
+
+    /// Keeps a failure until the protocol is home.
+    #[cold]
+    fn fail(&self, failure: Failure) -> Received {
+        self.rare(|rare| rare.failure = Some(failure));
+        Received::Failed
     }
 
     #[inline]
     fn try_read(&self, memory: &mut [u8]) -> io::Result<usize> {
-        self.socket(|socket| socket.try_read(memory)).unwrap_or_else(would_block)
+        match self.lend_socket().get() {
+            Some(socket) => socket.try_read(memory),
+            None => would_block(),
+        }
     }
 
     /// Queues one step of the drain after a failed write.
@@ -205,57 +275,22 @@ impl SocketTransport {
             return;
         }
         if self.state.life().delivers() {
-            let outcome = self.receive::<true>();
-            let taken = match self.received(outcome) {
-                Received::Bytes(n) => n,
+            let goes_on = match self.receive::<true>() {
+                Received::Bytes => true,
                 // The next one gets it. (One byte: protocols that replace each other for ever come to an end.)
-                Received::Replaced => 1,
-                Received::Failed(failure) => return self.receive_failed(*failure),
-                Received::Nothing | Received::NoRoom | Received::Eof => 0,
+                Received::Replaced => {
+                    self.taken::<true>(1);
+                    true
+                }
+                Received::Failed => return self.receive_failed(),
+                Received::Nothing | Received::NoRoom | Received::Eof => false,
             };
-            let total = self.rare(|rare| {
-                rare.taken += taken;
-                rare.taken
-            });
-            if taken > 0 && total < DRAINED {
+            if goes_on && self.rare(|rare| rare.taken) < DRAINED {
                 return self.queue_drain();
             }
         }
         self.end(None);
     }
-}
-
-/// Tells the protocol what came of the memory that it lent.
-#[inline(always)]
-fn landed(protocol: &mut dyn Protocol, read: io::Result<usize>) -> Received {
-    let n = *read.as_ref().unwrap_or(&0);
-    match protocol.landed(n) {
-        Ok(()) if n > 0 => Received::Bytes(n),
-        taken => conclude(read, taken, "landed() (buffer_updated) failed"),
-    }
-}
-
-/// Joins what the kernel said with what the protocol said.
-#[inline(never)]
-fn conclude(read: io::Result<usize>, taken: io::Result<()>, callback: &'static str) -> Received {
-    match (read, taken) {
-        (_, Err(error)) => failed(callback, error),
-        (Ok(0), Ok(())) => Received::Eof,
-        (Ok(n), Ok(())) => Received::Bytes(n),
-        (Err(e), Ok(())) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-            Received::Nothing
-        }
-        (Err(error), Ok(())) => {
-            let what = "fatal read error on socket transport";
-            let operation = Some(Operation::Receive);
-            Received::Failed(Box::new(Failure { what, operation, error }))
-        }
-    }
-}
-
-#[cold]
-fn failed(what: &'static str, error: io::Error) -> Received {
-    Received::Failed(Box::new(Failure { what, operation: None, error }))
 }
 
 #[cold]

@@ -12,12 +12,18 @@ impl SocketTransport {
     /// Leaves work for the end of the unit, once.
     #[inline]
     pub(super) fn leave_work(&self) {
-        if !self.state.has(LEFT | SETTLING) {
+        if self.leaves_work() {
             self.leave_work_now();
         }
     }
 
-    fn leave_work_now(&self) {
+    /// Nobody who runs, and nothing that was left, looks at the end of the unit.
+    #[inline]
+    pub(super) fn leaves_work(&self) -> bool {
+        !self.state.has(LEFT | SETTLING)
+    }
+
+    pub(super) fn leave_work_now(&self) {
         // Outside of any unit it would be queued, and be taken for the turn of `connection_made`, which sends
         // what there is anyway.
         if !self.state.life().is_made() && !self.handle().in_unit() {
@@ -121,7 +127,24 @@ impl SocketTransport {
     /// Does what the unit has left, within it.
     #[inline(always)]
     pub(super) fn finish(self: &Rc<Self>, settling: &Settling<'_>) {
-        self.send_buffered_here();
+        if self.state.is_sendable() {
+            self.finish_by_sending(settling);
+        } else {
+            self.finish_without_sending(settling);
+        }
+    }
+
+    /// If something [is sendable](State::is_sendable): mostly that is all.
+    #[inline(always)]
+    pub(super) fn finish_by_sending(self: &Rc<Self>, settling: &Settling<'_>) {
+        if !self.send_sendable() {
+            self.tell_pressure(settling);
+        }
+    }
+
+    /// If nothing is.
+    #[inline(always)]
+    pub(super) fn finish_without_sending(self: &Rc<Self>, settling: &Settling<'_>) {
         if !self.state.is_at_rest() {
             self.tell_pressure(settling);
         }
@@ -129,6 +152,9 @@ impl SocketTransport {
 
     #[inline(never)]
     fn tell_pressure(self: &Rc<Self>, _: &Settling<'_>) {
+        if self.state.is_at_rest() {
+            return;
+        }
         self.settle();
         // What the callback wrote leaves too.
         self.send_buffered();

@@ -35,6 +35,8 @@ pub(super) const SENDING: u32 = 1 << 27;
 /// It gathers, and what is smaller than a large write is so in any case: no mark is below that. Changes with
 /// either.
 pub(super) const PLAIN: u32 = 1 << 26;
+/// The protocol's bytes may land anywhere: it is not asked. Set when it says so, cleared for the next protocol.
+pub(super) const ANYWHERE: u32 = 1 << 28;
 
 /// The bits.
 pub(super) struct State(Cell<u32>);
@@ -105,6 +107,18 @@ impl State {
     #[inline]
     pub(super) fn writes_plainly(&self) -> bool {
         self.has_of(PLAIN, Lifecycle::TAKES_NO_WRITES as u32 | PRESSURE | BLOCKED)
+    }
+
+    /// The same, and it is the first in the buffer, which is empty.
+    #[inline]
+    pub(super) fn writes_first(&self) -> bool {
+        self.has_of(PLAIN, Lifecycle::TAKES_NO_WRITES as u32 | PRESSURE | BLOCKED | UNSENT)
+    }
+
+    /// The same, and something is in the buffer already.
+    #[inline]
+    pub(super) fn writes_next(&self) -> bool {
+        self.has_of(PLAIN | UNSENT, Lifecycle::TAKES_NO_WRITES as u32 | PRESSURE | BLOCKED)
     }
 
     /// Something is buffered, and the kernel may take it.

@@ -6,9 +6,10 @@
 //! before it, in one vectored send. Once the kernel takes less than it was offered (*blocked*), everything
 //! is only buffered until the socket is writable.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 
 use millrun_loop::{Panic, catch};
+use millrun_selector::Socket;
 
 use super::outgoing::{Data, Outgoing};
 use super::state::{BLOCKED, GATHERS, PLAIN, SENDING, SENT, UNSENT};
@@ -30,25 +31,71 @@ pub(super) fn enough(marks: Watermarks) -> usize {
     marks.high.min(GATHERED)
 }
 
-/// What a call of a socket gave that was to send; `None` when it was not there to be called.
-type Sent = Result<Option<std::io::Result<usize>>, Panic>;
-
 impl SocketTransport {
-    /// The write that most are: a small one, with nothing in its way. False: it is another one, and nothing was done.
+    /// A write of one slice. First what most are: small, the first of its unit, and of what was just received, whose
+    /// block is shared. Each other kind is a function of its own, so that this one saves no registers for them.
     #[inline(always)]
-    pub(super) fn write_plainly(&self, data: &[u8]) -> bool {
-        if !self.state.writes_plainly() || data.is_empty() || data.len() >= LARGE_WRITE {
-            return false;
+    pub(super) fn write_slice(&self, data: &[u8]) -> Flow {
+        if data.len() >= LARGE_WRITE {
+            return self.write_large(data);
         }
-        let mut buffer = self.buffer.borrow_mut();
-        if buffer.len() + data.len() >= LARGE_WRITE {
-            return false;
+        if self.state.writes_first() {
+            if let Some(piece) = Piece::share(data, self.handle().blocks()) {
+                self.fill_buffer(piece.into());
+                self.state.set(UNSENT);
+                return self.written();
+            }
         }
-        buffer.gather(data, self.handle().blocks());
-        drop(buffer);
-        self.state.set(UNSENT);
-        self.leave_work();
-        true
+        self.write_behind(data)
+    }
+
+    /// Then the next ones of the unit, each right behind the one before in what was received.
+    #[inline(never)]
+    fn write_behind(&self, data: &[u8]) -> Flow {
+        if self.state.writes_next() {
+            let mut buffer = self.buffer.take();
+            let extended = buffer.extend_piece(data, LARGE_WRITE);
+            self.fill_buffer(buffer);
+            if extended {
+                return self.written();
+            }
+        }
+        self.write_gathered(data)
+    }
+
+    /// Then the others that are small, with nothing in their way.
+    #[inline(never)]
+    fn write_gathered(&self, data: &[u8]) -> Flow {
+        if self.state.writes_plainly() && !data.is_empty() {
+            let mut buffer = self.buffer.take();
+            let is_small = buffer.len().saturating_add(data.len()) < LARGE_WRITE;
+            if is_small {
+                buffer.gather(data, self.handle().blocks());
+                self.state.set(UNSENT);
+            }
+            self.fill_buffer(buffer);
+            if is_small {
+                return self.written();
+            }
+        }
+        self.write_data(Data::One(data))
+    }
+
+    #[inline(never)]
+    fn write_large(&self, data: &[u8]) -> Flow {
+        self.write_data(Data::One(data))
+    }
+
+    /// A write was gathered: whoever looks at the end of the unit sends it.
+    #[inline(always)]
+    fn written(&self) -> Flow {
+        if self.leaves_work() { self.leave_write() } else { Flow::Open }
+    }
+
+    #[inline(never)]
+    fn leave_write(&self) -> Flow {
+        self.leave_work_now();
+        Flow::Open
     }
 
     /// Gathering or the marks changed.
@@ -67,7 +114,7 @@ impl SocketTransport {
         if self.state.has(BLOCKED) {
             self.with_buffer(|buffer, pool| data.keep(0, buffer, pool));
             self.update_pressure();
-        } else if len < LARGE_WRITE && self.state.has(GATHERS) && self.gathers(&data, len) {
+        } else if len < LARGE_WRITE && self.state.has(GATHERS) && self.gathers(&data) {
             self.leave_work();
         } else {
             self.send(data);
@@ -76,10 +123,10 @@ impl SocketTransport {
     }
 
     /// Gathers a write, unless it is the one that makes it enough.
-    fn gathers(&self, data: &Data<'_>, len: usize) -> bool {
+    fn gathers(&self, data: &Data<'_>) -> bool {
         let enough = self.enough();
         self.with_buffer(|buffer, pool| {
-            let gathers = buffer.len() + len < enough;
+            let gathers = buffer.len() + data.len() < enough;
             if gathers {
                 data.gather(buffer, pool);
             }
@@ -90,43 +137,68 @@ impl SocketTransport {
     /// Sends what is buffered, as far as the kernel takes it.
     #[inline(never)]
     pub(super) fn send_buffered(&self) {
-        self.send_buffered_here();
+        if self.state.is_sendable() {
+            self.send_sendable();
+        }
     }
 
+    /// For what [is sendable](super::state::State::is_sendable). True if all that there was has left, and nobody waits
+    /// for that or has to be told.
     #[inline(always)]
-    pub(super) fn send_buffered_here(&self) {
-        if self.state.is_sendable() {
-            let piece = self.buffer.borrow_mut().take_piece();
-            match piece {
-                Some(piece) => self.send_piece(piece),
-                None => self.send(Data::One(&[])),
-            }
+    pub(super) fn send_sendable(&self) -> bool {
+        match self.buffer.take().into_piece() {
+            Ok(piece) => self.send_piece(piece),
+            Err(buffer) => self.send_pieces(buffer),
         }
     }
 
     /// What most sends are: all of what was gathered, which the kernel takes.
     #[inline(always)]
-    fn send_piece(&self, piece: Piece) {
+    fn send_piece(&self, piece: Piece) -> bool {
         self.state.set_for(SENDING, UNSENT);
         let bytes = piece.bytes();
-        let result = catch(move || self.socket(move |socket| socket.try_write(bytes)));
-        match result {
-            Ok(Some(Ok(n))) => {
-                if n == piece.len() {
-                    piece.give_to(self.handle().blocks());
-                    self.all_sent(n);
-                } else {
-                    self.piece_sent_in_part(Ok(Some(Ok(n))), piece);
-                }
-            }
-            other => self.piece_sent_in_part(other, piece),
+        let all = bytes.len();
+        let sent = match self.ask_to_send(|socket| socket.try_write(bytes)) {
+            Ok(Ok(sent)) => sent,
+            other => return self.piece_sent_in_part(flat(other), piece.into()),
+        };
+        if sent != all {
+            return self.piece_sent_in_part(Ok(sent), piece.into());
         }
+        self.handle().blocks().give(piece.block);
+        self.state.set_for(SENT, SENDING);
+        self.state.is_plainly_at_rest() || self.sent_all()
+    }
+
+    /// How many bytes the socket took. One that is on the stack is as good as a full one; one that is gone has no
+    /// writers. A stranger's may panic: that ends the connection, as an error does.
+    #[inline(always)]
+    fn ask_to_send(
+        &self,
+        send: impl FnOnce(&dyn Socket) -> io::Result<usize>,
+    ) -> Result<io::Result<usize>, Panic> {
+        catch(|| self.lend_socket().get().map_or(Ok(0), send))
+    }
+
+    /// Mostly in part; or it failed, or somebody waits.
+    #[inline(never)]
+    fn piece_sent_in_part(&self, sent: io::Result<usize>, piece: WriteBuffer) -> bool {
+        let out = Outgoing { buffer: piece, home: self };
+        self.sent_less(sent, Data::One(&[]), out);
+        false
     }
 
     #[inline(never)]
-    fn piece_sent_in_part(&self, result: Sent, piece: Piece) {
-        let out = Outgoing { buffer: piece.into(), home: self };
-        self.sent_less(result, Data::One(&[]), out);
+    fn sent_all(&self) -> bool {
+        self.sent(true);
+        false
+    }
+
+    #[inline(never)]
+    fn send_pieces(&self, buffer: WriteBuffer) -> bool {
+        self.put_buffer(buffer);
+        self.send(Data::One(&[]));
+        false
     }
 
     /// The kernel has room again.
@@ -140,30 +212,29 @@ impl SocketTransport {
     fn send(&self, data: Data<'_>) {
         let mut out = Outgoing::take(self);
         let all = out.buffer.len() + data.len();
-        // A stranger's socket may panic: that ends the connection, as an error does.
-        let result = catch(|| self.socket(|socket| data.send_behind(&out.buffer, socket)));
-        match result {
-            Ok(Some(Ok(n))) if n == all => {
+        match self.ask_to_send(|socket| data.send_behind(&out.buffer, socket)) {
+            Ok(Ok(n)) if n == all => {
                 out.buffer.clear(self.handle().blocks());
                 drop(out);
-                self.all_sent(n);
+                self.state.set_for(SENT, SENDING);
+                if !self.state.is_plainly_at_rest() {
+                    self.sent(n > 0);
+                }
             }
-            other => self.sent_less(other, data, out),
+            other => self.sent_less(flat(other), data, out),
         }
     }
 
     /// Not all has left, or it is not known.
     #[cold]
-    fn sent_less(&self, result: Sent, data: Data<'_>, mut out: Outgoing<'_>) {
+    fn sent_less(&self, sent: io::Result<usize>, data: Data<'_>, mut out: Outgoing<'_>) {
         self.state.clear(SENDING);
         let pool = self.handle().blocks();
         let (before, behind) = (out.buffer.len(), data.len());
-        let sent = match result.unwrap_or_else(|panic| Some(Err(std::io::Error::other(panic)))) {
-            Some(Ok(n)) => n,
-            // A socket on the stack is as good as a full one; one that is gone has no writers.
-            None => 0,
-            Some(Err(e)) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
-            Some(Err(error)) => {
+        let sent = match sent {
+            Ok(n) => n,
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
+            Err(error) => {
                 let unsent = out.buffer.clear(pool);
                 drop(out);
                 return self.write_failed(Operation::Send, error, unsent);
@@ -182,23 +253,14 @@ impl SocketTransport {
         } else {
             drop(out);
         }
-        self.sent(sent);
+        self.sent(sent > 0);
     }
 
-    /// These bytes were all that there was.
-    #[inline]
-    fn all_sent(&self, bytes: usize) {
-        self.state.set_for(SENT, SENDING);
-        if !self.state.is_plainly_at_rest() {
-            self.sent(bytes);
-        }
-    }
-
-    /// So many bytes have left.
+    /// Bytes have left, or (without progress) none.
     #[inline(never)]
-    fn sent(&self, bytes: usize) {
+    fn sent(&self, progress: bool) {
         let life = self.state.life();
-        if bytes > 0 && life.is_flushing() {
+        if progress && life.is_flushing() {
             let now = self.handle().now();
             self.rare(|rare| rare.progress = now);
         }
@@ -210,7 +272,7 @@ impl SocketTransport {
     }
 
     /// A write failed. Nothing more will leave, but what the peer sent before may still be read (D-21).
-    pub(super) fn write_failed(&self, operation: Operation, error: std::io::Error, unsent: usize) {
+    pub(super) fn write_failed(&self, operation: Operation, error: io::Error, unsent: usize) {
         self.state.clear(BLOCKED);
         self.rare(|rare| rare.unsent += unsent);
         let next = self.step(Lifecycle::handle_write_error);
@@ -242,7 +304,7 @@ impl SocketTransport {
 
     /// Unsent bytes.
     pub(super) fn buffered(&self) -> usize {
-        if self.state.has(UNSENT) { self.buffer.borrow().len() } else { 0 }
+        if self.state.has(UNSENT) { self.with_buffer(|buffer, _| buffer.len()) } else { 0 }
     }
 
     /// Drops what is buffered, and says how many bytes that were.
@@ -258,4 +320,9 @@ impl SocketTransport {
     pub(super) fn marks(&self) -> Watermarks {
         self.peek(|rare| rare.marks).unwrap_or(self.common.watermarks)
     }
+}
+
+/// A panic of a socket's is an error of it.
+fn flat(sent: Result<io::Result<usize>, Panic>) -> io::Result<usize> {
+    sent.unwrap_or_else(|panic| Err(io::Error::other(panic)))
 }
