@@ -150,6 +150,7 @@ impl Protocol for Between {
         if self.changes_bytes() {
             // They come by `data_received`.
             let most = self.call(|p| match p.landing() {
+                Landing::Anywhere => usize::MAX,
                 Landing::Shared(most) => most,
                 Landing::Own(memory) => memory.len(),
                 Landing::Failed(_) => 0,
@@ -163,8 +164,9 @@ impl Protocol for Between {
                 Landing::Shared(0)
             }
             Some(_) if bug == Some(Invariant::RoomIsKept) => Landing::Shared(usize::MAX),
+            // It may have another one to answer for at the next receive.
+            Some(Landing::Anywhere) | None => Landing::Shared(usize::MAX),
             Some(landing) => landing,
-            None => Landing::Shared(usize::MAX),
         }
     }
 
