@@ -233,7 +233,7 @@ proptest! {
 #[test]
 fn an_entry_tells_how_the_kernel_stands_to_it() {
     let (cell, another) = (Rc::new(ReadyCell::new()), Rc::new(ReadyCell::new()));
-    let mut table = Table::default();
+    let mut table = Table::<false>::default();
     let owned = table.next_key().unwrap();
     table.insert(owned, Some(cell.clone()), 3, Interest::READ, Link::Level);
     cell.set_told_again(true);
