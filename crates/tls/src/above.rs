@@ -11,10 +11,10 @@ use millrun_selector::{Address, SocketOption, SocketOptionName};
 use millrun_transport::lifecycle::Lifecycle;
 use millrun_transport::{CloseOutcome, Flow, InvalidLimits, Protocol, Transport, Watermarks};
 
-use crate::TlsInfo;
 use crate::session::{GATHERS, Session};
 use crate::state::Stage;
 use crate::writing::marks_below;
+use crate::{TlsError, TlsInfo};
 
 impl Transport for Session {
     fn write(&self, data: &[u8]) -> Flow {
@@ -29,9 +29,11 @@ impl Transport for Session {
         self.write_all(pieces)
     }
 
-    /// TLS 1.3 has half-close: the alert `close_notify`, then the end of what is below. TLS 1.2 has not: nothing happens there.
+    /// TLS 1.3 has half-close: the alert `close_notify`, then the end of what is below. TLS 1.2 has not: nothing happens there. Before the
+    /// handshake is done it waits for what was written.
     fn write_eof(&self) {
-        if self.stage.get() == Stage::Wrapped && self.machine.borrow().has_half_close() {
+        let early = matches!(self.stage.get(), Stage::Unwrapped | Stage::Handshake);
+        if early || self.machine.borrow().has_half_close() {
             let _ = self.step(|life| life.handle_write_eof(false));
             self.seal_waiting();
         }
@@ -87,6 +89,13 @@ impl Transport for Session {
             0 => CloseOutcome::Flushed,
             unsent => CloseOutcome::Unsent(unsent),
         })
+    }
+
+    fn error(&self) -> Option<io::Error> {
+        let error = self.error.take()?;
+        let copy = TlsError::copy_of(&error);
+        self.error.set(Some(error));
+        Some(copy)
     }
 
     /// Stops delivery (TLS-021). What comes stays below: not a record more is opened.

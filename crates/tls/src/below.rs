@@ -30,10 +30,6 @@ impl Below {
             self.session.inbound.replace(std::mem::take(&mut self.lent));
         }
     }
-
-    fn too_long() -> io::Error {
-        TlsError::MessageTooLong.into()
-    }
 }
 
 impl Protocol for Below {
@@ -50,10 +46,13 @@ impl Protocol for Below {
         }
         self.lent = session.inbound.take();
         session.mark(LENT);
-        match self.lent.room(session.handle.blocks()) {
-            Some(room) => Landing::Own(room),
-            None => Landing::Failed(Below::too_long()),
+        if self.lent.is_full() {
+            self.take_back();
+            self.session.event(|| self.session.too_long());
+            return Landing::Shared(0);
         }
+        // There is room: it is not full.
+        Landing::Own(self.lent.room(self.session.handle.blocks()).unwrap_or(&mut []))
     }
 
     fn landed(&mut self, n: usize) -> io::Result<()> {
@@ -69,7 +68,8 @@ impl Protocol for Below {
         self.take_back();
         let session = &self.session;
         if !session.inbound.borrow_mut().append(data, session.handle.blocks()) {
-            return Err(Below::too_long());
+            session.event(|| session.too_long());
+            return Ok(());
         }
         session.event(|| session.work());
         Ok(())

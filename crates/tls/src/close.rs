@@ -29,6 +29,7 @@ impl Session {
         }
         // Cannot fail: low is a quarter of high.
         let _ = below.set_write_buffer_limits(marks_below(self.marks.get()));
+        below.set_close_timeout(self.shutdown_timeout.get());
         self.go(Stage::Handshake);
         self.arm(self.settings.handshake_timeout, Session::handshake_timed_out);
         self.event(|| self.work());
@@ -81,7 +82,7 @@ impl Session {
         self.go(Stage::Unwrapped);
         if self.is(ALREADY_MADE) {
             self.step(Lifecycle::handle_made);
-            self.end(Some(io::Error::new(error.kind(), error.to_string())));
+            self.end(Some(TlsError::copy_of(&error)));
         } else {
             let _ = self.step(Lifecycle::handle_end);
             self.step(Lifecycle::handle_lost);
@@ -102,6 +103,14 @@ impl Session {
         let protocol = self.slot.take();
         if let Err(panic) = catch(move || drop(protocol)) {
             self.handle.report(ErrorContext::new("dropping a protocol failed").panic(panic));
+        }
+    }
+
+    /// A handshake message that is longer than any may be.
+    pub(crate) fn too_long(&self) {
+        match self.stage.get() {
+            Stage::Handshake => self.handshake_failed(TlsError::MessageTooLong.into(), true),
+            _ => self.abort_with(Some(TlsError::MessageTooLong.into())),
         }
     }
 
@@ -143,6 +152,9 @@ impl Session {
         self.spill.take();
         self.seal_waiting();
         let Some(below) = self.below() else { return };
+        if self.stage.get() != Stage::Flushing {
+            return; // it could not be sealed, and has ended
+        }
         if self.is(PEER_CLOSED | BELOW_EOF) {
             return self.finish_close();
         }
@@ -222,13 +234,20 @@ impl Session {
                 let error = error.unwrap_or_else(|| TlsError::EofInHandshake.into());
                 self.handshake_failed(error, true);
             }
-            Stage::Unwrapped => {
-                self.end(error);
-            }
+            Stage::Unwrapped => match self.opened.take() {
+                Some(opened) => {
+                    self.opened.set(Some(opened));
+                    let error = error.unwrap_or_else(|| TlsError::EofInHandshake.into());
+                    self.handshake_failed(error, true);
+                }
+                None => self.end(error),
+            },
             Stage::Wrapped => {
                 if let Some(error) = error {
                     self.set_error(error);
                 }
+                // Nothing leaves any more: who waits for that need not.
+                self.nothing_leaves();
                 // What came before is delivered first.
                 self.work();
             }
@@ -245,6 +264,13 @@ impl Session {
                 self.end_as_below();
             }
         }
+    }
+
+    /// What is not sealed never will be: who waits for it to leave need not.
+    pub(crate) fn nothing_leaves(&self) {
+        let pool = self.handle.blocks();
+        self.unsent.set(self.unsent.get() + self.outbound.borrow_mut().clear(pool));
+        self.update_pressure();
     }
 
     /// As the transport below has ended, so does this one.

@@ -48,6 +48,14 @@ impl TlsError {
         }
     }
 
+    /// A copy of an error, for whoever is told besides: an `io::Error` has only one owner.
+    pub(crate) fn copy_of(error: &io::Error) -> io::Error {
+        match TlsError::of(error) {
+            Some(tls) => tls.clone().into(),
+            None => io::Error::new(error.kind(), error.to_string()),
+        }
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             TlsError::HandshakeTimedOut(_)
@@ -122,7 +130,7 @@ impl Error for TlsError {}
 pub enum InvalidConfig {
     /// This timeout is zero: nothing could ever be done in time (TLS-003).
     ZeroTimeout(&'static str),
-    /// The server's name is neither a DNS name nor an IP address, and is not empty by mistake only.
+    /// The server's name is neither a DNS name nor an IP address. An empty one is not either: it switches nothing off.
     ServerName(String),
     /// PEM or DER that can't be read, and of what.
     Unreadable(&'static str, String),

@@ -37,6 +37,11 @@ impl Inbound {
         self.start == self.end
     }
 
+    /// As much has come as is held at most.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= MOST_CIPHERTEXT
+    }
+
     /// Memory behind what has come. `None` when as much has come as is held at most.
     pub(crate) fn room(&mut self, pool: &BlockPool) -> Option<&mut [u8]> {
         self.make_room(LEAST_ROOM, pool);

@@ -57,7 +57,7 @@
 //! | what happens | what the application hears |
 //! |---|---|
 //! | `close()` here | everything leaves, then the alert `close_notify`, then the end of what is below; what still comes is discarded (1 MiB at most); when the peer has answered or ended, `connection_lost(None)` |
-//! | … and no answer, and no progress, for 30 s | `connection_lost` with [`TlsError::ShutdownTimedOut`] |
+//! | … and no answer, and no progress, for 30 s | `connection_lost` with [`TlsError::ShutdownTimedOut`], or with [`CloseTimedOut`](millrun_transport::CloseTimedOut) when not all has left |
 //! | `write_eof()` here | nothing; the peer hears the end of file. TLS 1.3 alone: see `can_write_eof` |
 //! | the peer's `close_notify` | `eof_received`. Answering true keeps our direction open, with TLS 1.3; otherwise the connection closes |
 //! | an end of file without it | the bytes that came, then `connection_lost` with [`TlsError::Truncated`]: anybody on the way could have cut it. [`tolerate_truncation`](ClientConfig::tolerate_truncation) makes it an ordinary end |

@@ -190,6 +190,7 @@ impl Session {
             Event::Failed(error) => {
                 self.set_error(TlsError::from(error).into());
                 self.mark(FAILED);
+                self.nothing_leaves();
             }
             Event::Idle if !wanted => return Received::More,
             Event::Idle => return Received::Nothing,
@@ -245,6 +246,7 @@ impl Session {
             if !self.settings.tolerates_truncation {
                 self.set_error(TlsError::Truncated.into());
                 self.mark(FAILED);
+                self.nothing_leaves();
                 return true;
             }
             self.mark(PEER_CLOSED);
@@ -292,7 +294,11 @@ impl Session {
         closing.discarded += n;
         self.closing.set(closing);
         let over = match event {
-            Event::PeerClosed | Event::Failed(_) => true,
+            Event::PeerClosed => {
+                self.mark(PEER_CLOSED);
+                true
+            }
+            Event::Failed(_) => true,
             Event::Idle => self.is(BELOW_EOF | PEER_CLOSED),
             Event::Full | Event::Handshaken => return true,
         };

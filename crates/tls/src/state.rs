@@ -1,9 +1,9 @@
 //! Where does a TLS connection stand? A table of stages: no I/O, no clock, no cryptography.
 //!
 //! ```text
-//!              handshake done          close()             all has left          the peer's close_notify,
-//!              ┌────────────┐      ┌─────────────┐      ┌───────────────┐        its end of file, the cap
-//! Unwrapped ─► Handshake ───┴► Wrapped ──────────┴► Flushing ───────────┴► Shutdown ──┐   or the deadline
+//!              handshake done          close()          close_notify, end of     the transport below
+//!              ┌────────────┐      ┌─────────────┐      ┌─ file, the cap ┐        is over, or the deadline
+//! Unwrapped ─► Handshake ───┴► Wrapped ──────────┴► Flushing ───────────┴► Shutdown ──┐
 //!                  │                │                   │                       │     │
 //!                  └────────────────┴───────────────────┴───────────────────────┴─────┴──► Unwrapped
 //! ```
@@ -22,10 +22,10 @@ pub(crate) enum Stage {
     Handshake,
     /// The application's bytes go both ways.
     Wrapped,
-    /// Closing: everything was handed to the transport below, the alert `close_notify` last, and has not left yet. What
-    /// comes is discarded.
+    /// Closing: everything was handed to the transport below, the alert `close_notify` last. It leaves, and the peer's answer is
+    /// awaited. What comes is discarded.
     Flushing,
-    /// Closing: all has left, and the peer's answer is awaited. What comes is discarded.
+    /// Closing: the peer has answered or ended, or is not waited for, and the transport below closes. What comes is discarded.
     Shutdown,
 }
 

@@ -10,7 +10,9 @@ use millrun_transport::{Flow, Watermarks};
 
 use crate::TlsError;
 use crate::machine::{Event, NotSealed, RECORD, sealed};
-use crate::session::{BELOW_PAUSED, FAILED, GATHERS, LENT, PEER_CLOSED, SENT_CLOSE, Session};
+use crate::session::{
+    BELOW_LOST, BELOW_PAUSED, FAILED, GATHERS, LENT, PEER_CLOSED, SENT_CLOSE, Session,
+};
 use crate::state::Stage;
 
 /// A write of at least this many bytes is not copied to its neighbours: it is a record of its own.
@@ -34,8 +36,13 @@ pub(crate) fn marks_below(marks: Watermarks) -> Watermarks {
 }
 
 impl Session {
+    /// Something may still leave. (What comes may be delivered for longer.)
+    fn takes_writes(&self) -> bool {
+        self.life.get().takes_writes() && !self.is(FAILED | BELOW_LOST)
+    }
+
     pub(crate) fn write_all(&self, pieces: &[&[u8]]) -> Flow {
-        if !self.life.get().takes_writes() {
+        if !self.takes_writes() {
             return Flow::Closed;
         }
         for piece in pieces {
@@ -45,7 +52,7 @@ impl Session {
     }
 
     pub(crate) fn write_owned(&self, data: Bytes) -> Flow {
-        if !self.life.get().takes_writes() {
+        if !self.takes_writes() {
             return Flow::Closed;
         }
         if data.len() < LARGE_WRITE || self.may_seal() {
@@ -94,7 +101,7 @@ impl Session {
 
     /// What the last write should tell its caller.
     pub(crate) fn flow(&self) -> Flow {
-        if !self.life.get().takes_writes() {
+        if !self.takes_writes() {
             Flow::Closed
         } else if self.pressure.get().is_paused() {
             Flow::Paused
@@ -154,11 +161,12 @@ impl Session {
         let pool = self.handle.blocks();
         let small = sealed(plaintext.len()) <= SMALL_BLOCK;
         let mut block = pool.take(if small { BlockSize::Small } else { BlockSize::Large });
-        let result = self.seal_into(plaintext, &mut block).or_else(|_| {
-            // The machine has something of its own to say first.
-            self.catch_up()?;
-            self.seal_into(plaintext, &mut block)
-        });
+        let result =
+            self.work_off().and_then(|()| self.seal_into(plaintext, &mut block)).or_else(|_| {
+                // The machine has something of its own to say first.
+                self.catch_up()?;
+                self.seal_into(plaintext, &mut block)
+            });
         if let Ok(n) = result {
             // So that the transport below can share what is small, instead of copying it.
             pool.lend(&block);
@@ -176,6 +184,15 @@ impl Session {
     /// What the machine may be shown when it seals: see [`Machine`](crate::machine::Machine).
     fn worked_off<'a>(&self, inbound: &'a mut crate::inbound::Inbound) -> &'a mut [u8] {
         if self.spill.borrow().is_empty() { inbound.bytes() } else { &mut [] }
+    }
+
+    /// What has come may hold records that have just not been opened: the application's memory was full to the byte. The machine would
+    /// open one while it is asked to seal, and nobody would have it.
+    fn work_off(&self) -> Result<(), NotSealed> {
+        if self.inbound.borrow().is_empty() || !self.spill.borrow().is_empty() {
+            return Ok(());
+        }
+        self.catch_up()
     }
 
     /// Lets the machine do what it has to do before it can seal.
@@ -196,6 +213,7 @@ impl Session {
             Event::Failed(error) => {
                 self.set_error(TlsError::from(error).into());
                 self.mark(FAILED);
+                self.nothing_leaves();
                 self.queue_work();
                 Err(NotSealed::NotNow)
             }
@@ -228,7 +246,7 @@ impl Session {
         }
         self.mark(SENT_CLOSE);
         let mut out = Vec::new();
-        let notified = self.close_notify(&mut out).or_else(|_| {
+        let notified = self.work_off().and_then(|()| self.close_notify(&mut out)).or_else(|_| {
             self.catch_up()?;
             self.close_notify(&mut out)
         });

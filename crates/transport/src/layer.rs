@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use millrun_loop::{LoopHandle, oneshot};
 
-use crate::{Protocol, Transport};
+use crate::{InvalidLimits, Protocol, Transport, TransportOptions};
 
 /// Something that is a protocol to the transport below it, and a transport to the protocol above it.
 pub trait Layer: fmt::Debug {
@@ -161,16 +161,40 @@ impl Security {
     }
 }
 
-/// A layer for a connection that was accepted: if it can't be made, the connection ends with the reason.
+/// What a connection was told goes for the layer too, which the application sees in its place. What it was not told is as the layer
+/// has it.
+pub(crate) fn pass_on(
+    options: &TransportOptions,
+    layer: &dyn Transport,
+) -> Result<(), InvalidLimits> {
+    let usual = TransportOptions::default();
+    if options.watermarks != usual.watermarks {
+        layer.set_write_buffer_limits(options.watermarks)?;
+    }
+    if options.close_timeout != usual.close_timeout {
+        layer.set_close_timeout(options.close_timeout);
+    }
+    if !options.gathering {
+        layer.set_gathering(false);
+    }
+    Ok(())
+}
+
+/// A layer for a connection that was accepted, and its upper face: if it can't be made, the connection ends with the reason.
 pub(crate) fn wrap_or_refuse(
     layer: &dyn Layer,
+    options: &TransportOptions,
     handle: &LoopHandle,
     upper: Box<dyn Protocol>,
-) -> Box<dyn Protocol> {
+) -> (Box<dyn Protocol>, Option<Rc<dyn Transport>>) {
     let (wrapping, _nobody_waits) = Wrapping::new(handle, upper);
+    let refusing = |error| Box::new(Refusing(Some(error)));
     match layer.wrap(wrapping) {
-        Ok(wrapped) => wrapped.protocol,
-        Err(error) => Box::new(Refusing(Some(error))),
+        Ok(wrapped) => match pass_on(options, &*wrapped.transport) {
+            Ok(()) => (wrapped.protocol, Some(wrapped.transport)),
+            Err(limits) => (refusing(io::Error::new(io::ErrorKind::InvalidInput, limits)), None),
+        },
+        Err(error) => (refusing(error), None),
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use millrun_loop::LoopHandle;
 use millrun_selector::{Address, Family, Socket};
 
-use crate::layer::{Security, Unready};
+use crate::layer::{Security, Unready, pass_on};
 use crate::{
     ClientTls, Layer, Protocol, SocketTransport, Transport, TransportOptions, Watermarks, Wrapping,
 };
@@ -265,7 +265,9 @@ impl<T: Target> Connect<T> {
                 return made(&handle, transport).await;
             };
             let (wrapping, opened) = Wrapping::new(&handle, protocol);
-            let protocol = layer.wrap(wrapping).map_err(ConnectError::Layer)?.protocol;
+            let wrapped = layer.wrap(wrapping).map_err(ConnectError::Layer)?;
+            pass_on(&self.options, &*wrapped.transport).map_err(InvalidArgument::from)?;
+            let protocol = wrapped.protocol;
             let transport = SocketTransport::new(&handle, socket, protocol, self.options)
                 .map_err(ConnectError::Transport)?;
             Unready(Some(transport)).ready(opened).await.map_err(ConnectError::Layer)

@@ -205,12 +205,12 @@ impl<T: Place> Serve<T> {
         let handle = handle.clone();
         async move {
             let Serve { place, listen, options, start, clean_up, layer } = self;
-            let below = handle.clone();
+            let (below, passed_on) = (handle.clone(), options.clone());
             let factory = Box::new(move || {
                 let protocol: Box<dyn Protocol> = Box::new(factory());
                 match &layer {
-                    None => protocol,
-                    Some(layer) => wrap_or_refuse(&**layer, &below, protocol),
+                    None => (protocol, None),
+                    Some(layer) => wrap_or_refuse(&**layer, &passed_on, &below, protocol),
                 }
             });
             let state = State::new(handle.clone(), listen.backlog, &options, factory)

@@ -1,10 +1,11 @@
 //! Who is connected, and who waits until nobody is: [`Clients`], 16 bytes for each connection.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 use super::wait::Waiters;
-use crate::{ConnectionOwner, SocketTransport};
+use crate::{ConnectionOwner, SocketTransport, Transport};
 
 /// The live connections of a server, each under a number that is used again when it is gone.
 /// Outlives the server for as long as somebody waits for them.
@@ -13,6 +14,8 @@ pub(super) struct Clients {
     seats: RefCell<Vec<Seat>>,
     /// The first free seat; they form a list.
     free: Cell<Option<u32>>,
+    /// The layers over them, where there are any: what is closed in order is closed from above.
+    layers: RefCell<BTreeMap<u32, Weak<dyn Transport>>>,
     live: Cell<usize>,
     /// The server is closed: no more will come.
     closed: Cell<bool>,
@@ -55,6 +58,11 @@ impl Clients {
         }
     }
 
+    /// The layer over the transport of this number.
+    pub(super) fn cover(&self, number: u32, layer: &Rc<dyn Transport>) {
+        self.layers.borrow_mut().insert(number, Rc::downgrade(layer));
+    }
+
     /// Counts one less. A number that is free already is left alone.
     fn release(&self, number: u32) {
         let mut seats = self.seats.borrow_mut();
@@ -63,6 +71,7 @@ impl Clients {
             // A weak reference: dropping it runs nobody's code.
             Some(seat) => *seat = Seat::Free(self.free.replace(Some(number))),
         }
+        self.layers.borrow_mut().remove(&number);
         self.live.set(self.live.get() - 1);
     }
 
@@ -87,13 +96,17 @@ impl Clients {
         self.live.get()
     }
 
-    /// Their transports, as of now.
-    pub(super) fn transports(&self) -> Vec<Rc<SocketTransport>> {
-        let transport = |seat: &Seat| match seat {
-            Seat::Taken(transport) => transport.upgrade(),
+    /// Their transports, as of now: of each the one that its application sees.
+    pub(super) fn transports(&self) -> Vec<Rc<dyn Transport>> {
+        let layers = self.layers.borrow();
+        let transport = |(number, seat): (u32, &Seat)| match seat {
+            Seat::Taken(transport) => match layers.get(&number).and_then(Weak::upgrade) {
+                Some(layer) => Some(layer),
+                None => transport.upgrade().map(|transport| transport as Rc<dyn Transport>),
+            },
             Seat::Free(_) | Seat::Reserved => None,
         };
-        self.seats.borrow().iter().filter_map(transport).collect()
+        (0..).zip(self.seats.borrow().iter()).filter_map(transport).collect()
     }
 }
 

@@ -18,7 +18,6 @@ use std::task::{Context, Poll};
 
 use millrun_selector::Address;
 
-use crate::Transport;
 use clients::Clients;
 use state::{Stage, State};
 

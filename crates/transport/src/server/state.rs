@@ -11,10 +11,12 @@ use millrun_selector::{Address, Socket};
 use super::ServingError;
 use super::clients::Clients;
 use super::listening::Listening;
-use crate::{ConnectionOwner, InvalidLimits, Protocol, TransportFamily, TransportOptions};
+use crate::{
+    ConnectionOwner, InvalidLimits, Protocol, Transport, TransportFamily, TransportOptions,
+};
 
-/// Makes the protocol of a new connection.
-pub(super) type Factory = Box<dyn FnMut() -> Box<dyn Protocol>>;
+/// Makes the protocol of a new connection; with a layer it is the layer's, whose upper face comes with it.
+pub(super) type Factory = Box<dyn FnMut() -> (Box<dyn Protocol>, Option<Rc<dyn Transport>>)>;
 
 /// Where a server stands; it only goes forward.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,8 +110,8 @@ impl State {
         const MESSAGE: &str = "error on transport creation for incoming connection";
         let outcome = match protocol {
             Err(panic) => Err(ErrorContext::new(MESSAGE).panic(panic)),
-            Ok(protocol) => self
-                .connect(socket, peer.clone(), protocol)
+            Ok((protocol, layer)) => self
+                .connect(socket, peer.clone(), protocol, layer)
                 .map_err(|error| ErrorContext::new(MESSAGE).error(error)),
         };
         if let Err(context) = outcome {
@@ -122,6 +124,7 @@ impl State {
         socket: Box<dyn Socket>,
         peer: Address,
         protocol: Box<dyn Protocol>,
+        layer: Option<Rc<dyn Transport>>,
     ) -> io::Result<()> {
         let number = self.clients.reserve().ok_or(io::ErrorKind::OutOfMemory)?;
         // If it can't be made, the protocol is dropped in there: a stranger's code.
@@ -130,6 +133,9 @@ impl State {
         match made {
             Ok(transport) => {
                 self.clients.seat(number, &transport);
+                if let Some(layer) = layer {
+                    self.clients.cover(number, &layer);
+                }
                 Ok(())
             }
             Err(error) => {
