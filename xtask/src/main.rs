@@ -34,7 +34,7 @@ cargo xtask COMMAND
   fuzz [OPTION]    the fuzz targets, each for a minute; --help tells more (needs a nightly compiler and cargo-fuzz)
   loom             what threads do to the loop at the same time, in every order
   peers            the tour's halves against nc, curl, dd and Python
-  ci               all of it, with formatting, clippy, docs, cargo-deny, examples and the tour
+  ci               all of it but the fuzzer, with formatting, clippy, docs, cargo-deny, examples and the tour
 ";
 
 fn main() -> ExitCode {

@@ -1,7 +1,7 @@
 //! Listening sockets: the queue inside the kernel and the object that a program holds.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
@@ -100,6 +100,10 @@ impl SimListener {
         if let Some(failure) =
             self.kernel.ordered_failure(self.machine, Call::Accept, Some(self.id))
         {
+            if failure.kind() == ErrorKind::WouldBlock {
+                // The kernel owes an edge for what it denied.
+                self.kernel.tables.borrow_mut().edge(self.id);
+            }
             return Err(failure.into());
         }
         let would_block = self.kernel.faults_on(self.machine).would_block;

@@ -134,6 +134,7 @@ impl Tables {
         }
         self.listeners.retain(|_, listening| !here(&listening.machine));
         self.held.retain(|_, packet| !here(&packet.route.0));
+        self.lose_flights_of(machine);
         let next = self.peek_id();
         self.machines.get_mut(machine).crash(next);
         self.all_up = false;

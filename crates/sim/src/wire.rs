@@ -152,6 +152,11 @@ impl Tables {
         any
     }
 
+    /// What a machine had sent is lost with it: a new life of it must not deliver it.
+    pub(crate) fn lose_flights_of(&mut self, machine: MachineId) {
+        self.wire.retain(|flight| flight.0.outgoing.route.0 != machine);
+    }
+
     fn land(&mut self, packet: Outgoing, now: Time) {
         let Some(target) = packet.target else {
             if let Payload::Connect { attempt } = packet.payload {
@@ -186,7 +191,7 @@ impl Tables {
         match self.endpoints.get(&target) {
             None => wants_one,
             // It gave up, and nobody heard of it.
-            Some(end) => wants_one && end.gave_up,
+            Some(end) => (wants_one || matches!(packet.payload, Payload::Fin)) && end.gave_up,
         }
     }
 

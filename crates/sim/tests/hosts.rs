@@ -351,6 +351,35 @@ fn a_fin_to_a_connection_that_was_lost_is_answered_with_a_reset() {
     assert_eq!(kind(read(&*w.near, 9)), ErrorKind::ConnectionReset);
 }
 
+/// Of the kind that gave up behind a partition, too: else who half-closes waits for ever.
+#[test]
+fn a_fin_to_who_gave_up_is_answered_with_a_reset() {
+    let w = two();
+    w.sim.set_user_timeout(secs(30));
+    w.sim.partition(&w.server, &w.client);
+    w.near.try_write(b"hello?").unwrap();
+    w.sim.advance(secs(31));
+    assert_eq!(kind(read(&*w.near, 9)), ErrorKind::TimedOut);
+    w.sim.heal(&w.server, &w.client);
+    w.sim.advance(secs(1));
+    w.far.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(kind(read(&*w.far, 9)), ErrorKind::ConnectionReset);
+}
+
+/// A host that comes back does not finish the sentences of its former life.
+#[test]
+fn what_is_on_its_way_from_a_host_that_crashes_is_lost_with_it() {
+    let w = two();
+    w.sim.add_rule(Delay(ms(500)));
+    w.near.try_write(b"last words").unwrap();
+    w.sim.advance(ms(100));
+    w.client.crash();
+    w.sim.advance(secs(60));
+    w.client.restart();
+    w.sim.advance(secs(60));
+    assert_eq!(kind(read(&*w.far, 99)), ErrorKind::WouldBlock);
+}
+
 #[test]
 fn a_link_with_bandwidth_takes_its_time_for_each_byte_and_each_direction() {
     let w = two();

@@ -299,3 +299,21 @@ fn calls_are_counted() {
     assert_eq!((one.sends(), one.reads), (1, 0));
     assert_eq!(Sim::new(1).counters_of(&client), None, "of another world");
 }
+
+/// An accept that is denied by order is as one that is denied by chance: the connection that waits is told of again.
+#[test]
+fn a_denied_accept_owes_an_edge() {
+    let sim = Sim::new(1);
+    let (network, mut selector) = (sim.network(), sim.selector());
+    let door = network.listen(&inet("10.0.0.1:80"), &ListenOptions::default()).unwrap();
+    let key = selector.register(&door, Interest::READ).unwrap();
+    let _client = network.connect(&inet("10.0.0.1:80"), &ConnectOptions::default()).unwrap();
+    sim.fail_next(Call::Accept, Failure::EAGAIN);
+    for expected in [false, true] {
+        let mut events = Vec::new();
+        selector.select(Some(std::time::Duration::ZERO), &mut events).unwrap();
+        assert_eq!(events.len(), 1, "somebody waits");
+        assert_eq!(door.try_accept().is_ok(), expected);
+    }
+    selector.deregister(key, &door).unwrap();
+}

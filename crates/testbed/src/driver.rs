@@ -24,6 +24,7 @@ pub(crate) fn run(world: &World) -> Result<Report, WorldError> {
     });
     close_all(world);
     let report = result?;
+    check_panics(world)?;
     // A loop that is closed holds nothing. What is there is held by somebody else.
     check_leaks(world, |host| host.sockets > 0 || host.registrations > 0)?;
     Ok(report)
@@ -63,12 +64,19 @@ fn wind_down(world: &World) -> Result<(), WorldError> {
 fn settle(world: &World) -> Result<(), WorldError> {
     let mut passes: u32 = 0;
     loop {
-        keep_appointments(world);
+        let kept = keep_appointments(world);
+        check_panics(world)?; // a host that an appointment ended
         let mut ready: Vec<_> = hosts(world).into_iter().filter(has_work).collect();
-        let Some(first) = ready.first() else { return Ok(()) };
+        if ready.is_empty() && !kept {
+            return Ok(());
+        }
+        // Appointments made for this very moment come before its turns, too.
+        if kept {
+            ready.clear();
+        }
         passes += 1;
         if passes > world.inner.most_passes.get() {
-            let host = first.name.to_string();
+            let host = ready.first().map_or("the schedule", |host| &host.name).to_owned();
             return Err(error(world, WorldErrorKind::Livelock { host }));
         }
         shuffle(world, &mut ready);
@@ -79,14 +87,20 @@ fn settle(world: &World) -> Result<(), WorldError> {
     }
 }
 
-fn keep_appointments(world: &World) {
-    loop {
+/// Those that are due now; what they make themselves for this moment is for the next pass. True if there was one.
+fn keep_appointments(world: &World) -> bool {
+    let mut due = Vec::new();
+    {
         let mut schedule = world.inner.schedule.borrow_mut();
-        let due = schedule.first_entry().filter(|next| next.key().0 <= world.now());
-        let Some(action) = due.map(|entry| entry.remove()) else { return };
-        drop(schedule); // an action may make appointments
+        while let Some(next) = schedule.first_entry().filter(|next| next.key().0 <= world.now()) {
+            due.push(next.remove());
+        }
+    }
+    let kept = !due.is_empty();
+    for action in due {
         action(world);
     }
+    kept
 }
 
 fn has_work(host: &Rc<HostState>) -> bool {
@@ -155,6 +169,17 @@ fn close_all(world: &World) {
     // They may hold the world, and nobody else would break that circle.
     let schedule = world.inner.schedule.take();
     drop(schedule);
+}
+
+/// What a closing loop ran may have panicked: `connection_lost` of those that were still connected, destructors.
+fn check_panics(world: &World) -> Result<(), WorldError> {
+    for host in hosts(world) {
+        if let Some(what) = host.panicked.take() {
+            let host = host.name.to_string();
+            return Err(error(world, WorldErrorKind::Panicked { host, what }));
+        }
+    }
+    Ok(())
 }
 
 fn check_leaks(world: &World, is_asked: impl Fn(&HostReport) -> bool) -> Result<(), WorldError> {

@@ -290,3 +290,39 @@ fn equal_seeds_give_equal_runs_and_others_do_not() {
 fn a_note_outside_of_a_world_is_none() {
     note("nobody hears this");
 }
+
+/// A background server is closed while it serves: what panics then is told, too.
+#[test]
+fn a_panic_while_a_loop_is_closed_fails_the_world() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("at the very end");
+        }
+    }
+    let world = World::new(1);
+    world
+        .host("server", async {
+            let _last = Panics;
+            pending::<()>().await;
+        })
+        .background();
+    world.host("client", async { sleep(Duration::from_secs(1)).await });
+    let error = world.run().unwrap_err();
+    assert!(
+        matches!(error.kind, WorldErrorKind::Panicked { ref host, .. } if host == "server"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_appointment_that_makes_itself_again_at_once_is_a_livelock() {
+    fn again(world: &World) {
+        world.at(Duration::from_secs(1), again);
+    }
+    let world = World::new(1);
+    world.host("client", async { sleep(Duration::from_secs(5)).await });
+    world.at(Duration::from_secs(1), again);
+    let error = world.run().unwrap_err();
+    assert!(matches!(error.kind, WorldErrorKind::Livelock { .. }), "{error}");
+}

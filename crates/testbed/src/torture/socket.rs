@@ -55,6 +55,10 @@ macro_rules! source_below {
             fn is_exclusive(&self) -> bool {
                 self.inner.is_exclusive()
             }
+
+            fn prefers_level(&self) -> bool {
+                self.inner.prefers_level()
+            }
         }
     )*};
 }
