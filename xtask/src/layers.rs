@@ -143,6 +143,15 @@ const CRATES: &[Crate] = &[
         outside: &[("indicatif", "progress")],
     },
     Crate {
+        name: "millrun-stress",
+        below: &[SELECTOR, LOOP, TRANSPORT, STREAMS],
+        in_tests: &[],
+        outside: &[
+            ("rustix", "limits of descriptors"),
+            ("stats_alloc", "what the server has allocated and not given back"),
+        ],
+    },
+    Crate {
         name: "millrun-fuzz-drivers",
         below: &[SELECTOR, SIM, LOOP, TRANSPORT, PROTOCOL],
         in_tests: &[],

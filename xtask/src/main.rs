@@ -3,6 +3,7 @@
 //! Every rule is a function from text (sources, cargo's metadata, tool output) to the problems in it, and has a
 //! unit test with a made-up text that breaks it: a check that was never seen failing guards nothing.
 
+mod asan;
 mod bench;
 mod ci;
 mod commands;
@@ -15,6 +16,7 @@ mod nightly;
 mod peers;
 mod sim;
 mod steps;
+mod stress;
 mod test;
 mod tidy;
 mod torture;
@@ -32,7 +34,9 @@ cargo xtask COMMAND
   torture [OPTION] each call of the operating system fails, in each way, under each scenario (release build); --help tells more
   sim [OPTION]     the whole stack in a world of hosts, under thousands of seeds (release build); --help tells more
   fuzz [OPTION]    the fuzz targets, each for a minute; --help tells more (needs a nightly compiler and cargo-fuzz)
+  asan [CRATE...]  the tests under AddressSanitizer, with a check for leaks (needs a nightly compiler, else skipped)
   loom             what threads do to the loop at the same time, in every order
+  stress [OPTION]  crowds of clients against a server, on real sockets (release build); --help tells more
   peers            the tour's halves against nc, curl, dd and Python
   ci               all of it but the fuzzer, with formatting, clippy, docs, cargo-deny, examples and the tour
 ";
@@ -51,6 +55,8 @@ fn main() -> ExitCode {
         "bench" => bench::run(rest),
         "sim" => sim::run(rest),
         "fuzz" => fuzz::run(rest),
+        "stress" => stress::run(rest),
+        "asan" => asan::run(rest),
         "loom" => loom::run(),
         "torture" => torture::run(rest),
         "peers" => peers::run(),

@@ -15,7 +15,8 @@ pub(crate) struct Tool {
 pub(crate) const CARGO_FUZZ: Tool =
     Tool { subcommand: "fuzz", install: "cargo install --locked cargo-fuzz" };
 
-const INSTALL_NIGHTLY: &str = "rustup toolchain install nightly --profile minimal";
+/// Why a check that needs a nightly compiler is not made, and how it would be.
+pub(crate) const INSTALL: &str = "there is no nightly compiler, install it with: rustup toolchain install nightly --profile minimal";
 
 /// A cargo of the nightly toolchain, whichever runs us.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
@@ -47,7 +48,7 @@ fn is_in(list: &str) -> bool {
 fn advice(nightly: bool, missing: &[&Tool]) -> Result<(), String> {
     let mut lines = Vec::new();
     if !nightly {
-        lines.push(format!("there is no nightly compiler, install it with: {INSTALL_NIGHTLY}"));
+        lines.push(INSTALL.to_owned());
     }
     lines.extend(missing.iter().map(|tool| {
         format!("there is no cargo {}, install it with: {}", tool.subcommand, tool.install)

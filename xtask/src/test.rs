@@ -29,7 +29,10 @@ pub(crate) fn run(names: &[String]) -> Result<(), String> {
 }
 
 /// The published crates that were asked for, all when none was.
-fn chosen<'a>(packages: &'a [Package], names: &[String]) -> Result<Vec<&'a Package>, String> {
+pub(crate) fn chosen<'a>(
+    packages: &'a [Package],
+    names: &[String],
+) -> Result<Vec<&'a Package>, String> {
     let published = || packages.iter().filter(|package| package.published);
     if names.is_empty() {
         return Ok(published().collect());

@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -40,10 +40,26 @@ pub struct Manual {
     protocol: Cell<Option<Box<dyn Protocol>>>,
 }
 
+thread_local! {
+    static MADE: Made = const { Made(RefCell::new(Vec::new())) };
+}
+
+/// Those that a test made. Protocol and transport hold each other until the connection is lost, and most tests end before
+/// that: what is left then must not count as a leak.
+struct Made(RefCell<Vec<Weak<Manual>>>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for manual in self.0.take().iter().filter_map(Weak::upgrade) {
+            drop(manual.protocol.take());
+        }
+    }
+}
+
 impl Manual {
     /// A transport whose protocol has not been connected.
     pub fn new(protocol: StreamReaderProtocol) -> Rc<Manual> {
-        Rc::new(Manual {
+        let manual = Rc::new(Manual {
             calls: RefCell::default(),
             written: RefCell::default(),
             answer: Cell::new(Flow::Open),
@@ -52,7 +68,9 @@ impl Manual {
             closing: Cell::new(false),
             paused: Cell::new(false),
             protocol: Cell::new(Some(Box::new(protocol))),
-        })
+        });
+        MADE.with(|made| made.0.borrow_mut().push(Rc::downgrade(&manual)));
+        manual
     }
 
     pub fn with<R>(&self, f: impl FnOnce(&mut dyn Protocol) -> R) -> R {
