@@ -3,6 +3,8 @@
 //! ```text
 //! tls_echo PORT CHAIN KEY    serves until interrupted, with a certificate chain and its key in PEM files:
 //!                            try `openssl s_client -connect localhost:PORT -CAfile CHAIN`
+//!                            (openssl req -x509 -newkey rsa:2048 -nodes -keyout KEY -out CHAIN -days 30 -subj /CN=localhost
+//!                            -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE makes one)
 //! tls_echo                   serves on a free port with a certificate made for this run, asks itself one thing, and ends
 //! ```
 

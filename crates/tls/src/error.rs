@@ -21,7 +21,8 @@ pub enum TlsError {
     Truncated,
     /// The peer did not answer a close in time (TLS-012). `TimedOut`.
     ShutdownTimedOut,
-    /// The peer's certificate was refused, with the reason (TLS-007). `InvalidData`.
+    /// The peer's certificate was refused, with the reason (TLS-007). `InvalidData`. (`CaUsedAsEndEntity`: the certificate of an authority
+    /// can't be a server's; it has to be made with `CA:FALSE`.)
     CertificateRefused(String),
     /// The peer refused us or gave up, by this alert. `ConnectionAborted`.
     Alert(String),
