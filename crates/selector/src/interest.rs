@@ -164,19 +164,10 @@ impl fmt::Debug for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const NAMES: [&str; 6] =
             ["READABLE", "WRITABLE", "READ_CLOSED", "WRITE_CLOSED", "ERROR", "URGENT"];
-        if self.is_none() {
-            return f.write_str("NONE");
-        }
-        let mut first = true;
-        for (bit, name) in NAMES.iter().enumerate() {
-            if self.0 & (1 << bit) != 0 {
-                if !std::mem::take(&mut first) {
-                    f.write_str("|")?;
-                }
-                f.write_str(name)?;
-            }
-        }
-        Ok(())
+        let bits = NAMES.iter().enumerate().filter(|(bit, _)| self.0 & (1 << bit) != 0);
+        let mut names = bits.map(|(_, name)| *name);
+        f.write_str(names.next().unwrap_or("NONE"))?;
+        names.try_for_each(|name| write!(f, "|{name}"))
     }
 }
 
