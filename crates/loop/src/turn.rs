@@ -12,7 +12,8 @@ use crate::state::{Core, Flags, Timed};
 use crate::{LoopClosed, RunError, catch};
 
 /// Another round begins before the next look at the selector only while a turn has run at most so many
-/// callbacks: a chain of tasks must not starve the sockets (D-16).
+/// callbacks: a chain of tasks must not starve the sockets (D-16). Twice what the selector reports in one wait, so that the
+/// tasks which events wake run in the turn of the events.
 const ROUNDS_CALLBACKS: usize = 256;
 
 /// …and only within this time: callbacks may be slow.

@@ -15,8 +15,10 @@ use super::kernel;
 use super::readiness::{Edge, Link, MAX_INDEX, Name, Table};
 use crate::{Event, Interest, Key, ReadyCell, Selector, Source, Wake};
 
-/// How many events one wait takes from the kernel; the rest waits there. As many as tokio takes.
-const EVENTS: usize = 1024;
+/// How many events one wait takes from the kernel; the rest waits there. What a loop receives for them lies in memory until
+/// it is read: so many events, and the tasks that they wake, are run while it is still in the cache (see
+/// docs/decisions.md).
+const EVENTS: usize = 128;
 
 /// No key's: it has the last place of all, which is never given away.
 const WAKE: Token = Token(usize::MAX);
