@@ -186,6 +186,27 @@ fn l_050_a_late_cancel_never_hits_another_timer() {
     assert_eq!(queue.cancel(fourth), Some("fourth"));
 }
 
+/// The same when the queue ran empty and gave its memory back.
+#[test]
+fn l_050_ids_stay_dead_when_the_queue_runs_empty() {
+    let mut queue = TimerQueue::new();
+    let old: Vec<_> = (0..5000).map(|item| queue.arm(Time::from_nanos(1), item)).collect();
+    assert!(old.iter().all(|id| queue.cancel(*id).is_some()));
+    for item in 0..5000 {
+        queue.arm(Time::from_nanos(1), item);
+    }
+    assert!(old.iter().all(|id| !queue.is_armed(*id) && queue.cancel(*id).is_none()));
+    assert_eq!(queue.len(), 5000);
+}
+
+#[test]
+fn a_queue_shows_how_many_are_armed_and_kept() {
+    let mut queue = TimerQueue::new();
+    let ids: Vec<_> = (0..20).map(|item| queue.arm(Time::from_nanos(1), item)).collect();
+    queue.cancel(ids[3]);
+    assert_eq!(format!("{queue:?}"), "TimerQueue { armed: 19, entries: 20, .. }");
+}
+
 /// L-047: cancelled ones do not pile up, whether or not anybody asks for a deadline meanwhile.
 #[test]
 fn l_047_memory_follows_what_is_armed() {
