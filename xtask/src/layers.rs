@@ -76,21 +76,21 @@ const CRATES: &[Crate] = &[
         ],
     },
     Crate {
+        name: CONFORMANCE,
+        below: &[SELECTOR, LOOP, TRANSPORT, PROTOCOL, STREAMS],
+        in_tests: &[SIM],
+        outside: &[("bytes", "owned writes")],
+    },
+    Crate {
         name: TLS,
         below: &[SELECTOR, LOOP, TRANSPORT],
-        in_tests: &[SIM, PROTOCOL, STREAMS],
+        in_tests: &[SIM, PROTOCOL, STREAMS, CONFORMANCE],
         outside: &[
             ("rustls", "TLS itself"),
             ("rustls-platform-verifier", "whom the operating system trusts"),
             ("bytes", "owned writes"),
             ("tracing", "debug logs"),
         ],
-    },
-    Crate {
-        name: CONFORMANCE,
-        below: &[SELECTOR, LOOP, TRANSPORT, PROTOCOL, STREAMS],
-        in_tests: &[SIM],
-        outside: &[("bytes", "owned writes")],
     },
     Crate {
         name: TESTBED,

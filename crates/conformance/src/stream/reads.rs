@@ -282,7 +282,7 @@ async fn flooded(scene: &Scene) -> Played {
     able!(scene, pausing);
     let rule = Invariant::StreamMemoryIsBounded;
     let limit = 1000;
-    let (mut reader, _writer, mut other) = scene.open(limit).await?;
+    let (mut reader, _writer, other) = scene.open(limit).await?;
     let (mut sent, mut refused) = (0, 0);
     while refused < 5 {
         match other.peer.send(&pattern(sent, 60_000)) {

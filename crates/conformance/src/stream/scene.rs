@@ -13,7 +13,7 @@ use millrun_streams::{StreamReader, StreamWriter, stream_with_limit};
 
 use crate::pattern::{is_pattern, pattern};
 use crate::report::{OrViolation, Outcome, Played, Report, Step, ensure};
-use crate::transport::{Connection, Far, Peer, TransportAbilities, TransportPeer, TransportWorld};
+use crate::transport::{Connection, FarEnd, TransportAbilities, TransportWorld};
 use crate::{Invariant, Violation};
 
 const MOMENT: Duration = Duration::from_millis(1);
@@ -80,17 +80,19 @@ impl Scene {
         let connection = self.connections.borrow_mut().pop();
         let Connection { near, far } =
             connection.ok_or_else(|| Violation::new(rule, "one connection more", "none"))?;
-        let peer: Box<dyn Peer> = match far {
-            Far::Peer(peer) => peer,
-            Far::Transport(attach) => {
-                let peer = TransportPeer::new(attach);
-                Box::new(peer.or_violation(rule, "a far transport")?)
+        let peer = FarEnd::of(far)?;
+        let working = peer.working();
+        let handle = LoopHandle::current().or_violation(rule, "a loop")?;
+        drop(handle.spawn(async move {
+            while working.work() {
+                sleep(MOMENT).await;
             }
-        };
+        }));
         let opening = stream_with_limit(limit, |protocol| near(protocol));
         let opened = self.soon(rule, "a connection that is made", opening).await?;
         let (reader, writer) = opened.or_violation(rule, "a connection that is made")?;
-        let other = Other { peer, got: Vec::new(), over: None, patience: self.able.patience };
+        let (patience, is_lone) = (self.able.patience, self.able.lone_close);
+        let other = Other { peer, got: Vec::new(), over: None, patience, is_lone };
         Ok((reader, writer, other))
     }
 
@@ -157,10 +159,12 @@ pub(super) async fn both<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Out
 
 /// The other end: does what it is told, a step at a time.
 pub(super) struct Other {
-    pub(super) peer: Box<dyn Peer>,
+    pub(super) peer: FarEnd,
     pub(super) got: Vec<u8>,
     over: Option<Result<(), ErrorKind>>,
     patience: Duration,
+    /// A close does not need it.
+    is_lone: bool,
 }
 
 impl Other {
@@ -222,6 +226,15 @@ impl Other {
         };
         self.until(invariant, &expected, is_so).await?;
         is_pattern(&self.got, n, invariant)
+    }
+
+    /// Waits until it has seen the end of file, and ends, too, where a close needs that.
+    pub(super) async fn answers_the_end(&mut self, invariant: Invariant) -> Step {
+        self.sees_the_end(invariant).await?;
+        if !self.is_lone {
+            self.peer.end();
+        }
+        Ok(())
     }
 
     /// Waits until it has seen the end of file.

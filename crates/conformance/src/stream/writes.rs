@@ -162,10 +162,13 @@ async fn refused(scene: &Scene) -> Played {
         writer.write_eof();
         is("Eof", |e| matches!(e, WriteError::Eof), writer.write(b"late"))?;
     }
-    let (_reader, writer, _other) = scene.open(1000).await?;
+    let (_reader, writer, mut other) = scene.open(1000).await?;
     let closed = writer.close();
     is("Closed", |e| matches!(e, WriteError::Closed), writer.write(b"late"))?;
-    scene.soon(rule, "a close that ends", closed).await?.or_violation(rule, "a close")?;
+    let closed = scene.soon(rule, "a close that ends", closed);
+    let (ended, closed) = both(other.answers_the_end(rule), closed).await;
+    ended?;
+    closed?.or_violation(rule, "a close")?;
     is("Closed", |e| matches!(e, WriteError::Closed), writer.write(b"late"))?;
     let (_reader, writer, _other) = scene.open(1000).await?;
     writer.transport().fail(std::io::Error::other("as told"));

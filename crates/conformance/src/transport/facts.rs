@@ -26,9 +26,8 @@ fn abilities(stage: &mut Stage<'_>) -> Played {
 
 fn addresses(stage: &mut Stage<'_>) -> Played {
     able!(stage, addresses);
-    let line = stage.connect()?;
-    let ends =
-        |line: &super::stage::Line| (line.transport.local_addr(), line.transport.peer_addr());
+    let mut line = stage.connect()?;
+    let ends = |line: &super::line::Line| (line.transport.local_addr(), line.transport.peer_addr());
     let (local, peer) = ends(&line);
     let both = local.is_some() && peer.is_some();
     let got = format_args!("{local:?} and {peer:?}");
@@ -42,7 +41,7 @@ fn addresses(stage: &mut Stage<'_>) -> Played {
 
 /// Kept, or refused.
 fn options(stage: &mut Stage<'_>) -> Played {
-    let line = stage.connect()?;
+    let mut line = stage.connect()?;
     let rule = Invariant::OptionsAnswer;
     for on in [true, false] {
         let option = SocketOption::KeepAlive(on);

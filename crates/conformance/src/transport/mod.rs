@@ -3,6 +3,8 @@
 mod closing;
 mod ends;
 mod facts;
+mod far_end;
+mod line;
 mod order;
 mod panics;
 mod peer;
@@ -21,7 +23,7 @@ use std::io;
 
 use crate::Report;
 #[cfg(feature = "streams")]
-pub(crate) use peer::TransportPeer;
+pub(crate) use far_end::FarEnd;
 pub use peer::{Peer, SocketPeer};
 use stage::play;
 pub use transcript::{Transcript, transcribe};

@@ -59,14 +59,18 @@ fn panics(stage: &mut Stage<'_>, when: &'static str) -> Played {
                 }
             }
         }
-        "lost" => line.call(|t| t.close()),
+        "lost" => {
+            line.told(stage, Event::Made, Invariant::MadeFirst)?;
+            line.call(|t| t.close());
+        }
+        "made" => {}
         _ => {
-            let _ = line.peer.send(b"x");
+            line.peer_speaks(stage, Invariant::PanicEndsIt)?;
             line.peer.end();
         }
     }
     let expected = "an end of the connection that panicked";
-    stage.until(&line, Invariant::PanicEndsIt, expected, || record.is_lost())?;
+    line.lost_by(stage, Invariant::PanicEndsIt, expected)?;
     let error = record.lost().flatten();
     let told = when == "lost" || error.is_some();
     ensure(told, Invariant::PanicEndsIt, "lost with an error", "none")?;
@@ -78,7 +82,7 @@ fn panics(stage: &mut Stage<'_>, when: &'static str) -> Played {
     PASSED
 }
 
-fn spared(stage: &mut Stage<'_>, other: &mut super::stage::Line) -> Step {
+fn spared(stage: &mut Stage<'_>, other: &mut super::line::Line) -> Step {
     other.peer_sends(stage, &pattern(0, 1000))?;
     let record = other.record.clone();
     let rule = Invariant::PanicSparesOthers;

@@ -11,9 +11,13 @@ use std::time::Duration;
 use millrun_selector::{Socket, SocketOption};
 use millrun_transport::{Flow, Protocol, Transport};
 
-/// The other end of a connection: does what it is told when it is told, and nothing by itself. It need not wait:
-/// it is asked again after a turn of the loop.
+/// The other end of a connection: does what it is told when it is told, and nothing by itself but its [`work`](Peer::work). It need
+/// not wait: it is asked again after a turn of the loop.
 pub trait Peer: fmt::Debug {
+    /// What has to be done at this end without being told, such as a handshake, or sending the rest of what was taken. Asked after
+    /// each turn of the loop, until the peer is dropped. It takes nothing that [`receive`](Peer::receive) would give.
+    fn work(&mut self) {}
+
     /// Sends, and says how many bytes were taken.
     ///
     /// # Errors
@@ -29,7 +33,7 @@ pub trait Peer: fmt::Debug {
     /// Sends no more, and still receives. Where that can't be it is as [`close`](Peer::close).
     fn end(&mut self);
 
-    /// Closes, flushing what was taken by [`send`](Peer::send). It is not asked for anything after.
+    /// Closes, flushing what was taken by [`send`](Peer::send). It is not asked for anything after, but to [`work`](Peer::work).
     fn close(&mut self);
 
     /// Ends without a farewell, as if it had died. False where that can't be: nothing was done then.
@@ -91,10 +95,16 @@ pub(crate) struct TransportPeer {
 struct Inbox {
     bytes: RefCell<VecDeque<u8>>,
     is_wanted: Cell<bool>,
+    is_made: Cell<bool>,
+    /// What it shall do when it is made: before that it is not known what it can, and a close may drop what was written (in a
+    /// handshake).
+    then: Cell<Option<Then>>,
     saw_eof: Cell<bool>,
     /// By which error, if by one.
     lost: Cell<Option<Option<ErrorKind>>>,
 }
+
+type Then = fn(&dyn Transport);
 
 /// What a transport peer takes in before it pauses.
 const INBOX: usize = 64 * 1024;
@@ -105,6 +115,14 @@ impl TransportPeer {
         let inbox = Rc::new(Inbox::default());
         let protocol = Receiver { inbox: inbox.clone(), transport: None };
         Ok(TransportPeer { transport: attach(Box::new(protocol))?, inbox })
+    }
+
+    fn when_made(&self, then: Then) {
+        if self.inbox.is_made.get() {
+            then(&*self.transport);
+        } else {
+            self.inbox.then.set(Some(then));
+        }
     }
 }
 
@@ -136,15 +154,11 @@ impl Peer for TransportPeer {
     }
 
     fn end(&mut self) {
-        if self.transport.can_write_eof() {
-            self.transport.write_eof()
-        } else {
-            self.transport.close()
-        }
+        self.when_made(end);
     }
 
     fn close(&mut self) {
-        self.transport.close();
+        self.when_made(|transport| transport.close());
     }
 }
 
@@ -152,6 +166,10 @@ impl fmt::Debug for TransportPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("TransportPeer").field(&self.transport).finish()
     }
+}
+
+fn end(transport: &dyn Transport) {
+    if transport.can_write_eof() { transport.write_eof() } else { transport.close() }
 }
 
 struct Receiver {
@@ -169,6 +187,10 @@ impl Receiver {
 
 impl Protocol for Receiver {
     fn connection_made(&mut self, transport: Rc<dyn Transport>) {
+        self.inbox.is_made.set(true);
+        if let Some(then) = self.inbox.then.take() {
+            then(&*transport);
+        }
         self.transport = Some(transport);
         if !self.inbox.is_wanted.get() {
             self.pause();

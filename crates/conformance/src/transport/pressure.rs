@@ -2,9 +2,10 @@
 
 use millrun_transport::{Flow, InvalidLimits, Watermarks};
 
+use super::line::Line;
 use super::probe::{Answer, Probe};
 use super::record::Event;
-use super::stage::{Line, PASSED, Scenario, Stage};
+use super::stage::{PASSED, Scenario, Stage};
 use crate::report::{Played, Step, ensure, ensure_eq};
 use crate::{Invariant, Violation};
 

@@ -4,9 +4,10 @@ use std::cell::Cell;
 use std::io::ErrorKind;
 use std::rc::Rc;
 
+use super::line::Line;
 use super::probe::{Answer, Probe, Room};
 use super::record::Event;
-use super::stage::{Line, PASSED, Scenario, Stage, TOO_MUCH, able};
+use super::stage::{PASSED, Scenario, Stage, TOO_MUCH, able};
 use crate::Invariant;
 use crate::pattern::{is_pattern, pattern};
 use crate::report::{Played, Step, ensure, ensure_eq};
@@ -125,7 +126,7 @@ fn end_while_paused(stage: &mut Stage<'_>) -> Played {
 
 fn flooded(stage: &mut Stage<'_>) -> Played {
     able!(stage, pausing);
-    let mut line = stage.connect()?;
+    let line = stage.connect()?;
     line.call(|t| t.pause_reading());
     line.record.forbid(Some(Invariant::PausedIsSilent));
     let (mut sent, mut refused) = (0, 0);

@@ -8,9 +8,10 @@ use std::time::Duration;
 use millrun_selector::{SocketOption, SocketOptionName};
 use millrun_transport::{Transport, Watermarks};
 
+use super::line::Line;
 use super::probe::{Answer, Probe};
 use super::record::{Event, Record};
-use super::stage::{Line, PASSED, Scenario, Stage};
+use super::stage::{PASSED, Scenario, Stage};
 use crate::pattern::pattern;
 use crate::report::{Played, Step};
 use crate::{Invariant, Violation};
@@ -129,7 +130,7 @@ fn once(
     call: fn(&dyn Transport, &Rc<Record>),
     whose: Whose,
 ) -> Step {
-    let other = match whose {
+    let mut other = match whose {
         Whose::Own => None,
         Whose::Other => Some(stage.connect()?),
     };
@@ -162,7 +163,7 @@ fn once(
     });
     let mut line = stage.attach(&record, probe)?;
     live(stage, &mut line, callback)?;
-    if let Some(other) = &other {
+    if let Some(other) = &mut other {
         other.record.violation()?;
         other.call(|t| t.abort());
         other.lost(stage)?;
@@ -216,7 +217,7 @@ fn live(stage: &mut Stage<'_>, line: &mut Line, callback: &str) -> Step {
 
 fn over(stage: &mut Stage<'_>) -> Played {
     for (method, call) in METHODS {
-        let line = stage.connect()?;
+        let mut line = stage.connect()?;
         line.call(|t| t.abort());
         line.lost(stage)?;
         let rule = Invariant::OverIsHarmless;

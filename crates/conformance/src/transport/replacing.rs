@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use millrun_transport::Watermarks;
 
+use super::line::Line;
 use super::probe::{Answer, Probe};
 use super::record::{Event, Record};
-use super::stage::{Line, PASSED, Scenario, Stage, able};
+use super::stage::{PASSED, Scenario, Stage, able};
 use crate::Invariant;
 use crate::pattern::{is_pattern, pattern};
 use crate::report::{Played, Step, ensure, ensure_eq};
@@ -35,7 +36,7 @@ fn is_taken_over(stage: &mut Stage<'_>, two: &mut Two, from: usize) -> Step {
     line.peer.end();
     stage.until_of(&second, rule, "the end for the new one", || second.has(&Event::Eof))?;
     line.call(|t| t.close());
-    stage.until_of(&second, rule, "connection_lost for the new one", || second.is_lost())?;
+    line.lost_of(stage, &second, rule, "connection_lost for the new one")?;
     ensure_eq(rule, before, line.record.events())?;
     let events = second.events();
     let heard = format_args!("{events:?}");
@@ -125,7 +126,7 @@ fn paused(stage: &mut Stage<'_>) -> Played {
 }
 
 fn over(stage: &mut Stage<'_>) -> Played {
-    let line = stage.connect()?;
+    let mut line = stage.connect()?;
     line.call(|t| t.abort());
     line.lost(stage)?;
     let second = second_record(stage, &line);

@@ -1,19 +1,18 @@
-//! What the scenarios on transports share: a [`Stage`] with a loop, and [`Line`]s, which are connections with a probe at
-//! one end and a peer at the other.
+//! What the scenarios on transports share: a [`Stage`] with a loop, on which they make [`Line`]s.
 
 use std::cell::RefCell;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use millrun_selector::Time;
-use millrun_transport::{Flow, Transport, Watermarks};
+use millrun_transport::Transport;
 
-use super::peer::{Peer, TransportPeer};
+use super::far_end::{FarEnd, Working};
+use super::line::Line;
 use super::probe::Probe;
-use super::record::{Event, Record};
-use super::world::{Connection, Far, TransportAbilities, TransportWorld};
-use crate::pattern::{is_pattern, pattern};
+use super::record::Record;
+use super::world::{Connection, TransportAbilities, TransportWorld};
 use crate::report::{OrViolation, Outcome, Played, Report, Step, ensure};
 use crate::{Invariant, Violation};
 
@@ -70,6 +69,7 @@ pub(crate) struct Stage<'w> {
     world: &'w mut dyn TransportWorld,
     pub(crate) able: TransportAbilities,
     made: Vec<(Rc<Record>, Weak<dyn Transport>)>,
+    peers: Vec<Working>,
     /// What the exception handler was told.
     reports: Rc<RefCell<Vec<String>>>,
     reports_are_due: bool,
@@ -84,7 +84,8 @@ impl<'w> Stage<'w> {
         handle.set_exception_handler(Some(Rc::new(move |_, context| {
             told.borrow_mut().push(context.to_string());
         })));
-        Stage { world, able, made: Vec::new(), reports, reports_are_due: false }
+        let (made, peers) = (Vec::new(), Vec::new());
+        Stage { world, able, made, peers, reports, reports_are_due: false }
     }
 
     pub(crate) fn record(&self) -> Rc<Record> {
@@ -95,18 +96,13 @@ impl<'w> Stage<'w> {
     pub(crate) fn attach(&mut self, record: &Rc<Record>, probe: Probe) -> Step<Line> {
         let made = self.world.connect().or_violation(Invariant::WorldIsMade, "a connection")?;
         let Connection { near, far } = made;
-        let peer: Box<dyn Peer> = match far {
-            Far::Peer(peer) => peer,
-            Far::Transport(attach) => {
-                let peer = TransportPeer::new(attach);
-                Box::new(peer.or_violation(Invariant::WorldIsMade, "a far transport")?)
-            }
-        };
+        let peer = FarEnd::of(far)?;
+        self.peers.push(peer.working());
         let transport = record.calling(|| near(Box::new(probe)));
         let transport = transport.or_violation(Invariant::WorldIsMade, "a transport")?;
         record.set_transport(&transport);
         self.made.push((record.clone(), Rc::downgrade(&transport)));
-        Ok(Line { record: record.clone(), transport, peer, sent: 0, got: Vec::new(), over: None })
+        Ok(Line::new(record, transport, peer, self.able.framing))
     }
 
     /// A connection that is made, and whose probe this function made ready.
@@ -129,6 +125,7 @@ impl<'w> Stage<'w> {
 
     pub(crate) fn turn(&mut self, longest: Duration) -> Step<bool> {
         let turned = self.world.event_loop().turn(Some(longest));
+        self.peers.retain(Working::work);
         turned.or_violation(Invariant::WorldIsMade, "a loop that turns")
     }
 
@@ -238,161 +235,5 @@ impl<'w> Stage<'w> {
         let silent = self.reports_are_due || reports.is_empty();
         let got = reports.first().map_or("", String::as_str);
         ensure(silent, Invariant::NoPanic, "no word to the exception handler", got)
-    }
-}
-
-/// A connection: a probe on the transport, and its peer.
-pub(crate) struct Line {
-    pub(crate) record: Rc<Record>,
-    pub(crate) transport: Rc<dyn Transport>,
-    pub(crate) peer: Box<dyn Peer>,
-    /// Bytes of the pattern that the transport accepted.
-    pub(crate) sent: usize,
-    /// Bytes that the peer received.
-    pub(crate) got: Vec<u8>,
-    /// How receiving ended for the peer.
-    over: Option<Result<(), ErrorKind>>,
-}
-
-impl Line {
-    /// Calls the transport from outside of any callback.
-    pub(crate) fn call<R>(&self, f: impl FnOnce(&dyn Transport) -> R) -> R {
-        self.record.calling(|| f(&*self.transport))
-    }
-
-    /// Writes so many further bytes of the pattern, which have to be accepted.
-    pub(crate) fn write(&mut self, n: usize) -> Step<Flow> {
-        self.write_by(n, |transport, bytes| transport.write(bytes))
-    }
-
-    pub(crate) fn write_by(
-        &mut self,
-        n: usize,
-        write: impl FnOnce(&dyn Transport, &[u8]) -> Flow,
-    ) -> Step<Flow> {
-        let bytes = pattern(self.sent, n);
-        let flow = self.call(|transport| write(transport, &bytes));
-        let open = flow != Flow::Closed;
-        ensure(
-            open,
-            Invariant::FlowTells,
-            "Open or Paused: nobody closed",
-            format_args!("{flow:?}"),
-        )?;
-        self.sent += n;
-        self.check_count(flow)?;
-        Ok(flow)
-    }
-
-    /// What the counter, the marks and the last answer say of each other.
-    fn check_count(&self, flow: Flow) -> Step {
-        let (size, Watermarks { low, high }) =
-            (self.transport.write_buffer_size(), self.transport.write_buffer_limits());
-        let most = self.sent - self.got.len();
-        let expected = format_args!("at most {most}: the peer has the others");
-        ensure(size <= most, Invariant::SizeIsCounted, expected, size)?;
-        let told = match flow {
-            Flow::Open => size <= high,
-            Flow::Paused => size > low,
-            Flow::Closed => true,
-        };
-        let expected = format_args!("Paused above {high}, Open at or below {low}");
-        ensure(told, Invariant::FlowTells, expected, format_args!("{flow:?} at {size}"))
-    }
-
-    /// Waits until the peer has sent all of this.
-    pub(crate) fn peer_sends(&mut self, stage: &mut Stage<'_>, bytes: &[u8]) -> Step {
-        let mut left = bytes;
-        let record = self.record.clone();
-        let (peer, rule) = (&mut self.peer, Invariant::ResumedIsRead);
-        let mut failed = None;
-        stage.until_of(&record, rule, "all that the peer sends is read", || {
-            match peer.send(left) {
-                Ok(n) => left = &left[n..],
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => failed = Some(error),
-            }
-            left.is_empty() || failed.is_some()
-        })?;
-        match failed {
-            Some(error) => Err(Violation::new(rule, "a peer that can send", error)),
-            None => Ok(()),
-        }
-    }
-
-    /// The peer takes what has come.
-    pub(crate) fn peer_takes(&mut self) -> bool {
-        let mut buffer = vec![0; 64 * 1024];
-        let before = self.got.len();
-        while self.over.is_none() {
-            match self.peer.receive(&mut buffer) {
-                Ok(0) => self.over = Some(Ok(())),
-                Ok(n) => self.got.extend_from_slice(&buffer[..n]),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => self.over = Some(Err(error.kind())),
-            }
-        }
-        self.got.len() > before
-    }
-
-    /// Waits until the peer has received all that was accepted, as it was written.
-    pub(crate) fn peer_has_all(&mut self, stage: &mut Stage<'_>, invariant: Invariant) -> Step {
-        let (n, record) = (self.sent, self.record.clone());
-        let expected = format!("all {n} bytes at the peer");
-        stage.until_of(&record, invariant, &expected, || {
-            self.peer_takes();
-            self.got.len() >= n || self.over.is_some()
-        })?;
-        is_pattern(&self.got, n, invariant)
-    }
-
-    /// Waits until the peer has received the end of file, or an error where that is allowed.
-    pub(crate) fn peer_sees_the_end(
-        &mut self,
-        stage: &mut Stage<'_>,
-        invariant: Invariant,
-    ) -> Step {
-        let record = self.record.clone();
-        stage.until_of(&record, invariant, "an end of file at the peer", || {
-            self.peer_takes();
-            self.over.is_some()
-        })?;
-        let over = self.over;
-        let got = format_args!("{over:?}");
-        ensure(over == Some(Ok(())), invariant, "an end of file at the peer", got)
-    }
-
-    /// As it came to be over for the peer, if it did.
-    pub(crate) fn peer_over(&self) -> Option<Result<(), ErrorKind>> {
-        self.over
-    }
-
-    /// Waits for `connection_lost`.
-    pub(crate) fn lost(&self, stage: &mut Stage<'_>) -> Step<Option<(ErrorKind, String)>> {
-        let record = &self.record;
-        stage.until(self, Invariant::LostAlways, "connection_lost", || record.is_lost())?;
-        Ok(record.lost().unwrap_or_default())
-    }
-
-    /// Waits for `connection_lost`, while the peer takes what comes.
-    pub(crate) fn lost_to_a_reader(&mut self, stage: &mut Stage<'_>, invariant: Invariant) -> Step {
-        let record = self.record.clone();
-        stage.until_of(&record, invariant, "connection_lost: the peer reads", || {
-            self.peer_takes();
-            record.is_lost()
-        })
-    }
-
-    /// Waits for `connection_lost`, which has to be without an error.
-    pub(crate) fn lost_in_peace(&self, stage: &mut Stage<'_>) -> Step {
-        let error = self.lost(stage)?;
-        let got = format_args!("{error:?}");
-        ensure(error.is_none(), Invariant::LostTellsWhy, "lost without an error", got)
-    }
-
-    /// Waits for this callback.
-    pub(crate) fn told(&self, stage: &mut Stage<'_>, event: Event, invariant: Invariant) -> Step {
-        let expected = format!("{event:?}");
-        stage.until(self, invariant, &expected, || self.record.has(&event))
     }
 }

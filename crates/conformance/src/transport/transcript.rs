@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use millrun_transport::Watermarks;
 
+use super::line::Line;
 use super::probe::{Answer, Probe};
 use super::record::Event;
-use super::stage::{Line, Stage};
+use super::stage::Stage;
 use super::world::TransportWorld;
 use crate::pattern::pattern;
 use crate::report::{OrViolation, Step};
@@ -145,7 +146,7 @@ fn peer_is_over(stage: &mut Stage<'_>, line: &mut Line) -> Step {
     })
 }
 
-fn is_lost(stage: &mut Stage<'_>, notes: &mut Notes, line: &Line) -> Step {
+fn is_lost(stage: &mut Stage<'_>, notes: &mut Notes, line: &mut Line) -> Step {
     line.lost(stage)?;
     notes.callbacks(line);
     notes.say(match line.transport.close_outcome() {
@@ -181,7 +182,7 @@ fn answer(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
     line.call(|t| t.close());
     peer_is_over(stage, &mut line)?;
     notes.peer(&line);
-    is_lost(stage, notes, &line)
+    is_lost(stage, notes, &mut line)
 }
 
 fn eof_closes(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
@@ -191,7 +192,7 @@ fn eof_closes(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
     line.peer.end();
     peer_is_over(stage, &mut line)?;
     notes.peer(&line);
-    is_lost(stage, notes, &line)
+    is_lost(stage, notes, &mut line)
 }
 
 /// Sizes depend on what is below: only what was heard is told.
@@ -213,7 +214,7 @@ fn backlog(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
     notes.say("peer: all of it");
     peer_is_over(stage, &mut line)?;
     notes.peer_end(&line);
-    is_lost(stage, notes, &line)
+    is_lost(stage, notes, &mut line)
 }
 
 fn abort(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
@@ -222,7 +223,7 @@ fn abort(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
     line.peer_has_all(stage, RULE)?;
     notes.peer(&line);
     line.call(|t| t.abort());
-    is_lost(stage, notes, &line)?;
+    is_lost(stage, notes, &mut line)?;
     peer_is_over(stage, &mut line)?;
     notes.peer(&line);
     Ok(())
@@ -234,7 +235,7 @@ fn abort_unread(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
     line.peer_sends(stage, &pattern(0, 100))?;
     stage.settle(&line)?;
     line.call(|t| t.abort());
-    is_lost(stage, notes, &line)?;
+    is_lost(stage, notes, &mut line)?;
     peer_is_over(stage, &mut line)?;
     notes.peer(&line);
     Ok(())
@@ -245,7 +246,7 @@ fn peer_unread(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
     line.write(100)?;
     stage.settle(&line)?;
     line.peer.close();
-    is_lost(stage, notes, &line)
+    is_lost(stage, notes, &mut line)
 }
 
 /// The end of file is answered with more: sooner or later that fails.
@@ -273,7 +274,7 @@ fn peer_dies(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
         notes.say("a peer that can't");
         return Ok(());
     }
-    is_lost(stage, notes, &line)
+    is_lost(stage, notes, &mut line)
 }
 
 fn paused(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
@@ -290,7 +291,7 @@ fn paused(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
     line.call(|t| t.close());
     peer_is_over(stage, &mut line)?;
     notes.peer(&line);
-    is_lost(stage, notes, &line)
+    is_lost(stage, notes, &mut line)
 }
 
 fn refused(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
@@ -301,16 +302,16 @@ fn refused(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
         })
     })?;
     line.peer_sends(stage, &pattern(0, 10))?;
-    is_lost(stage, notes, &line)?;
+    is_lost(stage, notes, &mut line)?;
     peer_is_over(stage, &mut line)?;
     notes.peer(&line);
     Ok(())
 }
 
 fn failed(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
-    let line = stage.connect()?;
+    let mut line = stage.connect()?;
     line.call(|t| t.fail(ErrorKind::HostUnreachable.into()));
-    is_lost(stage, notes, &line)
+    is_lost(stage, notes, &mut line)
 }
 
 fn no_progress(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
@@ -340,7 +341,7 @@ fn panics(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
         })
     })?;
     line.peer_sends(stage, &pattern(0, 10))?;
-    is_lost(stage, notes, &line)?;
+    is_lost(stage, notes, &mut line)?;
     peer_is_over(stage, &mut line)?;
     notes.peer(&line);
     Ok(())

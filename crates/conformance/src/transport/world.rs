@@ -74,7 +74,8 @@ impl fmt::Debug for Far {
     }
 }
 
-/// What transports can do; all of it unless told.
+/// What transports can do; all of it unless told. What one does otherwise, and may, is said here: a scenario that can't be played
+/// without an ability is told as skipped, with its name, and all others are played.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct TransportAbilities {
@@ -90,6 +91,12 @@ pub struct TransportAbilities {
     pub close_timeout: bool,
     /// A loop that closes tells these connections. (One without a descriptor can't hear of it.)
     pub loop_close: bool,
+    /// A close is over when all has left. Otherwise it is over when the peer has ended, too (it has to answer a farewell, say): a
+    /// peer that does nothing keeps it waiting, and until then an abort or a failure is still an end of its own.
+    pub lone_close: bool,
+    /// `write_buffer_size` counts what the transport adds to what was written, in bytes: so many at most for each piece, and a write
+    /// makes four pieces at most, and one for each 16 KiB. Nothing, unless told.
+    pub framing: usize,
     /// About how much is buffered below a connection at most, in bytes: writes of twice as much are felt. A MiB; more
     /// where the kernel's buffers may grow, less where they are small and time matters.
     pub buffers: usize,
@@ -107,6 +114,8 @@ impl Default for TransportAbilities {
             addresses: true,
             close_timeout: true,
             loop_close: true,
+            lone_close: true,
+            framing: 0,
             buffers: 1 << 20,
             patience: Duration::from_secs(10),
         }
@@ -153,6 +162,20 @@ impl TransportAbilities {
     #[must_use]
     pub fn without_loop_close(mut self) -> TransportAbilities {
         self.loop_close = false;
+        self
+    }
+
+    /// A close is over when the peer has ended, too.
+    #[must_use]
+    pub fn without_lone_close(mut self) -> TransportAbilities {
+        self.lone_close = false;
+        self
+    }
+
+    /// So many bytes at most are added to each piece that is sent, and counted with it.
+    #[must_use]
+    pub fn with_framing(mut self, bytes: usize) -> TransportAbilities {
+        self.framing = bytes;
         self
     }
 
