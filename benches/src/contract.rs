@@ -1,6 +1,6 @@
 //! What a server promises, in whatever language it is written.
 //!
-//! `SERVER [WORD] SHAPE [--backend ADDRESS] [--spin MICROSECONDS]` listens on 127.0.0.1, a free port, with a backlog of [`BACKLOG`];
+//! `SERVER [WORD] SHAPE [--backend ADDRESS] [--spin MICROSECONDS] [--certificate DIRECTORY]` listens on 127.0.0.1, a free port, with a backlog of [`BACKLOG`];
 //! prints `listening PORT` and a line feed to its standard output, once, when connections are accepted; serves until it is killed,
 //! and dies with the process that started it. A shape that it does not have is exit code [`NO_SUCH_SHAPE`] before anything
 //! is printed to standard output. Nagle's algorithm is off on every connection, as asyncio has it. A connection that fails
@@ -18,6 +18,7 @@
 
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Connections that wait to be accepted; the kernel may allow fewer.
@@ -66,7 +67,7 @@ impl Shape {
 }
 
 /// A server's command line.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Arguments {
     /// The word before the shape, where there is one: which of a peer's programs is meant.
@@ -77,6 +78,8 @@ pub struct Arguments {
     pub backend: Option<SocketAddr>,
     /// How long to look for events before sleeping, in microseconds: only where the stack offers it.
     pub spin_micros: u64,
+    /// Where the certificate is ([`crate::tls::make`]), for a server of TLS.
+    pub certificate: Option<PathBuf>,
 }
 
 /// A server's `main`: reads the command line, asks to die with its parent and for all the descriptors that it may have, runs, and
@@ -100,10 +103,11 @@ pub fn main_with(
     // Where it can't be asked for, the runner's own kill is what ends the server.
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     raise_descriptors();
+    let shape = arguments.shape;
     match serve(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}: {error}", arguments.shape.name());
+            eprintln!("{}: {error}", shape.name());
             ExitCode::FAILURE
         }
     }
@@ -153,14 +157,16 @@ fn parse(known: &[&'static str], words: impl Iterator<Item = String>) -> Result<
     let Some((_, shape)) = Shape::ALL.iter().find(|(name, _)| *name == shape) else {
         return Err(format!("expected a shape, got {shape:?}"));
     };
-    let mut arguments = Arguments { word, shape: *shape, backend: None, spin_micros: 0 };
+    let mut arguments =
+        Arguments { word, shape: *shape, backend: None, spin_micros: 0, certificate: None };
     while let Some(word) = words.next() {
         let value = words.next().ok_or_else(|| format!("{word}: expected a value"))?;
         let wrong = || format!("{word}: can't be {value:?}");
         match word.as_str() {
             "--backend" => arguments.backend = Some(value.parse().map_err(|_| wrong())?),
+            "--certificate" => arguments.certificate = Some(value.into()),
             "--spin" => arguments.spin_micros = value.parse().map_err(|_| wrong())?,
-            _ => return Err(format!("expected --backend or --spin, got {word:?}")),
+            _ => return Err(format!("expected --backend, --spin or --certificate, got {word:?}")),
         }
     }
     Ok(arguments)

@@ -41,10 +41,15 @@ pub struct Peer {
     pub before: &'static [&'static str],
     /// Arguments after the shape.
     pub after: &'static [&'static str],
+    /// It speaks TLS, and nothing else.
+    pub tls: bool,
 }
 
 /// The server that all others are compared with.
 pub const LIMIT: &str = "epoll";
+
+/// The one that all others are compared with over TLS.
+pub const TLS_LIMIT: &str = "tokio-rustls";
 
 const fn rust(
     name: &'static str,
@@ -52,7 +57,7 @@ const fn rust(
     bin: &'static str,
     feature: &'static str,
 ) -> Peer {
-    Peer { name, about, made: Made::Rust { bin, feature }, before: &[], after: &[] }
+    Peer { name, about, made: Made::Rust { bin, feature }, before: &[], after: &[], tls: false }
 }
 
 const fn python(
@@ -67,6 +72,7 @@ const fn python(
         made: Made::Python { source: "python/server.py", package },
         before,
         after: &[],
+        tls: false,
     }
 }
 
@@ -109,6 +115,7 @@ pub const ALL: &[Peer] = &[
         made: Made::C { source: "libuv/server.c", libraries: &["libuv"] },
         before: &[],
         after: &[],
+        tls: false,
     },
     python("asyncio-protocol", "Python's asyncio, Protocol", "", &["asyncio", "protocol"]),
     python("asyncio-streams", "Python's asyncio, streams", "", &["asyncio", "streams"]),
@@ -116,6 +123,40 @@ pub const ALL: &[Peer] = &[
     python("uvloop-streams", "uvloop, streams", "uvloop", &["uvloop", "streams"]),
     python("rloop-protocol", "rloop, Protocol", "rloop", &["rloop", "protocol"]),
     python("rloop-streams", "rloop, streams", "rloop", &["rloop", "streams"]),
+    Peer {
+        before: &["protocol"],
+        tls: true,
+        ..rust("millrun-tls-protocol", "Millrun over TLS, callbacks", "server-millrun-tls", "tls")
+    },
+    Peer {
+        before: &["streams"],
+        tls: true,
+        ..rust(
+            "millrun-tls-streams",
+            "Millrun over TLS, streams with a task for each connection",
+            "server-millrun-tls",
+            "tls",
+        )
+    },
+    Peer {
+        tls: true,
+        ..rust(
+            TLS_LIMIT,
+            "tokio-rustls on tokio's current_thread runtime, as its users write it",
+            "server-tokio-rustls",
+            "tokio-rustls",
+        )
+    },
+    Peer {
+        before: &["best"],
+        tls: true,
+        ..rust(
+            "tokio-rustls-best",
+            "the same with large buffers on both sides of TLS",
+            "server-tokio-rustls",
+            "tokio-rustls",
+        )
+    },
 ];
 
 /// The row of that name.

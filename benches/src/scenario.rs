@@ -1,6 +1,7 @@
 //! The table of scenarios: what is asked of every server. The runner, the load and the report read the same rows.
 
 use crate::contract::Shape;
+use crate::peer;
 
 /// What the load does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,11 @@ pub enum Kind {
     Fanout,
     /// An echo through a relay to a hand-written echo server on the load's core.
     Relay,
+    /// Each of `connections` at a time: connect, shake hands, say the end, wait for the server's; then again.
+    Handshakes {
+        /// Each takes up the session of the one before it in its place.
+        resumes: bool,
+    },
     /// Memory of connections that do nothing, before and after one echo on each.
     Idle,
     /// An echo on `connections`, while `stalled` others ask for a download and never read it.
@@ -49,6 +55,16 @@ pub struct Scenario {
     pub depth: usize,
     /// What costs are given per: "message", "line", "KiB", "connection" or "delivery".
     pub unit: &'static str,
+    /// Over TLS.
+    pub tls: bool,
+}
+
+impl Scenario {
+    /// The server that others are compared with: the hand-written one; over TLS, which nobody writes by hand, tokio's.
+    #[must_use]
+    pub const fn limit(&self) -> &'static str {
+        if self.tls { peer::TLS_LIMIT } else { peer::LIMIT }
+    }
 }
 
 const KIB: usize = 1024;
@@ -62,6 +78,15 @@ const ECHO: Scenario = Scenario {
     size: KIB,
     depth: 1,
     unit: "message",
+    tls: false,
+};
+
+const SECURE: Scenario = Scenario {
+    name: "tls-echo",
+    about: "1 KiB on 64 connections, over TLS",
+    connections: 64,
+    tls: true,
+    ..ECHO
 };
 
 /// All of them, in the order of the report.
@@ -94,6 +119,7 @@ pub const ALL: &[Scenario] = &[
         size: 100,
         depth: 16,
         unit: "line",
+        tls: false,
     },
     Scenario {
         name: "upload",
@@ -169,6 +195,46 @@ pub const ALL: &[Scenario] = &[
         kind: Kind::Mixed { stalled: 0 },
         connections: 64,
         ..ECHO
+    },
+    SECURE,
+    Scenario {
+        name: "tls-blocks",
+        about: "64 KiB on 16 connections, over TLS",
+        connections: 16,
+        size: 64 * KIB,
+        ..SECURE
+    },
+    Scenario {
+        name: "tls-handshakes",
+        about: "connect, a full handshake of TLS 1.3, close; 16 at a time",
+        kind: Kind::Handshakes { resumes: false },
+        connections: 16,
+        unit: "handshake",
+        ..SECURE
+    },
+    Scenario {
+        name: "tls-resumed",
+        about: "the same with the session of an earlier connection",
+        kind: Kind::Handshakes { resumes: true },
+        connections: 16,
+        unit: "handshake",
+        ..SECURE
+    },
+    Scenario {
+        name: "tls-idle",
+        about: "memory of 5,000 connections over TLS that wait",
+        kind: Kind::Idle,
+        connections: 5_000,
+        unit: "connection",
+        ..SECURE
+    },
+    Scenario {
+        name: "tls-idle-1000",
+        about: "memory of 1,000 connections over TLS that wait",
+        kind: Kind::Idle,
+        connections: 1_000,
+        unit: "connection",
+        ..SECURE
     },
 ];
 

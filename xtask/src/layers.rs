@@ -162,10 +162,12 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         name: "millrun-benches",
-        below: &[SELECTOR, LOOP, TRANSPORT, PROTOCOL, STREAMS],
+        below: &[SELECTOR, LOOP, TRANSPORT, PROTOCOL, STREAMS, TLS],
         in_tests: &[],
         outside: &[
             ("bytes", "owned chunks, for the servers"),
+            ("rustls", "the load's TLS, and one configuration for all servers"),
+            ("rcgen", "a certificate for each run"),
             ("rustix", "the hand-written server, pinning to a core, limits"),
             ("mio", "the load generator's own loop"),
             ("crc32fast", "the digest of a transfer"),
@@ -177,6 +179,7 @@ const CRATES: &[Crate] = &[
             ("criterion", "the micro benches"),
             ("memchr", "lines, as the hand-written server looks for them"),
             ("tokio", "a peer"),
+            ("tokio-rustls", "a peer"),
             ("smol", "a peer"),
             ("calloop", "a peer"),
             ("monoio", "a peer"),

@@ -1,9 +1,11 @@
 //! The load's command line.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::Pid;
 
+use super::{Failure, Outcome};
 use crate::scenario::{self, Kind, Scenario};
 
 /// Nothing that works is silent for so long, on however busy a machine.
@@ -23,6 +25,8 @@ pub struct Arguments {
     pub beside: Option<Pid>,
     /// How long nothing may come.
     pub patience: Duration,
+    /// Where the certificate is that the server shows, in a scenario of TLS.
+    pub certificate: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -36,6 +40,7 @@ impl Arguments {
         let mut scenario =
             *scenario::named(&name).ok_or_else(|| format!("expected a scenario, got {name:?}"))?;
         let (mut port, mut pid, mut beside, mut patience) = (None, None, None, PATIENCE);
+        let mut certificate = None;
         while let Some(word) = words.next() {
             let value = words.next().ok_or_else(|| format!("{word}: expected a value"))?;
             let number = |most: u64| match value.parse() {
@@ -52,6 +57,7 @@ impl Arguments {
                 "--size" => scenario.size = count()?,
                 "--depth" => scenario.depth = count()?,
                 "--stalled" => scenario.kind = stalled(scenario.kind, &value)?,
+                "--certificate" => certificate = Some(PathBuf::from(&value)),
                 "--patience" => patience = Duration::from_millis(number(u32::MAX.into())?),
                 _ => return Err(format!("expected an option of the load, got {word:?}")),
             }
@@ -62,7 +68,14 @@ impl Arguments {
             pid: pid.ok_or("expected --pid, got none")?,
             beside,
             patience,
+            certificate,
         })
+    }
+
+    /// Where the certificate is, for a scenario that can't do without.
+    pub(super) fn certificate(&self) -> Outcome<&Path> {
+        let missing = || Failure::new("expected --certificate, got none: the scenario is of TLS");
+        self.certificate.as_deref().ok_or_else(missing)
     }
 }
 

@@ -193,7 +193,7 @@ impl Visit {
 /// Where connections come from. The side that ends first keeps its address and port for a minute, which is more than one
 /// address has ports for; so each connection has its own of 5 million pairs, chosen here, so that the kernel searches none.
 #[derive(Debug)]
-struct Places {
+pub(super) struct Places {
     to: SocketAddrV4,
     next: u32,
 }
@@ -208,7 +208,7 @@ impl Places {
     const ADDRESSES: u32 = 253;
 
     /// Other processes do the same: each begins somewhere else.
-    fn new(port: u16) -> Self {
+    pub(super) fn new(port: u16) -> Self {
         let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
         let next = std::process::id() % 1_000 * 104_729 % (Self::PORTS * Self::ADDRESSES);
         Self { to, next }
@@ -222,7 +222,7 @@ impl Places {
     }
 
     /// On its way: it is connected when it is writable.
-    fn connect(&mut self) -> io::Result<TcpStream> {
+    pub(super) fn connect(&mut self) -> io::Result<TcpStream> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
         // A place that is taken is passed over; so many in a row mean that something else is wrong.

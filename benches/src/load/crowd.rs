@@ -3,9 +3,11 @@
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
+use rustls::ClientConfig;
 
 use super::arguments::Arguments;
 use super::block::Block;
@@ -13,8 +15,11 @@ use super::latency::Latencies;
 use super::link::Link;
 use super::process::Process;
 use super::schedule::Schedule;
+use super::secure::{self, Secure};
+use super::wire::Wire;
 use super::{Failure, Outcome};
 use crate::scenario::Kind;
+use crate::tls;
 
 /// Events of one wait.
 const EVENTS: usize = 1024;
@@ -43,6 +48,8 @@ pub(super) struct Crowd {
     times: Vec<u64>,
     port: u16,
     patience: Duration,
+    /// Over TLS, where the scenario is.
+    secure: Option<Arc<ClientConfig>>,
 }
 
 impl Crowd {
@@ -51,7 +58,12 @@ impl Crowd {
         let scenario = &arguments.scenario;
         let (size, depth) = (scenario.size, scenario.depth);
         // One byte more than can be in flight: a read of all of it is a short one.
-        let buffer = vec![0; (size * depth + 1).max(LEAST_BUFFER)];
+        let least = if scenario.tls { secure::SHARED } else { LEAST_BUFFER };
+        let buffer = vec![0; (size * depth + 1).max(least)];
+        let secure = match scenario.tls {
+            true => Some(tls::client(arguments.certificate()?, false)),
+            false => None,
+        };
         let block = match scenario.kind {
             Kind::Lines => Block::of_lines(size, buffer.len()),
             _ => Block::of_bytes(buffer.len()),
@@ -68,6 +80,7 @@ impl Crowd {
             times: Vec::new(),
             port: arguments.port,
             patience: arguments.patience,
+            secure: secure.transpose().map_err(Failure::io("the certificate"))?,
         })
     }
 
@@ -102,22 +115,35 @@ impl Crowd {
     pub(super) fn connect(&mut self, count: usize, greeting: &[u8]) -> Outcome {
         for _ in 0..count {
             let number = self.links.len();
-            let stream = connect(self.port, greeting, self.patience)
-                .and_then(|stream| stream.set_nonblocking(true).map(|()| stream))
-                .map_err(Failure::io(format!("connection {number}")))?;
-            let mut stream = mio::net::TcpStream::from_std(stream);
+            let failed = || Failure::io(format!("connection {number}"));
+            let stream = connect(self.port, greeting, self.patience).map_err(failed())?;
+            let mut wire = self.ready(stream).map_err(failed())?;
             // Both from the beginning: edges cost nothing that doesn't happen, and no connection is registered again.
             let interest = Interest::READABLE | Interest::WRITABLE;
             let registry = self.poll.registry();
-            registry
-                .register(&mut stream, Token(number), interest)
-                .map_err(Failure::io(format!("connection {number}")))?;
+            registry.register(wire.socket(), Token(number), interest).map_err(failed())?;
             // All who are published to are sent the same.
             let place = if self.is_shared { 0 } else { number };
-            self.links.push(Link::new(stream, number, place));
+            self.links.push(Link::new(wire, number, place));
         }
         self.times.resize(self.links.len() * self.depth, 0);
         Ok(())
+    }
+
+    /// A connection that does not block any more; over TLS the handshake is done before.
+    fn ready(&self, stream: std::net::TcpStream) -> io::Result<Wire> {
+        let Some(config) = &self.secure else {
+            stream.set_nonblocking(true)?;
+            return Ok(Wire::Plain(mio::net::TcpStream::from_std(stream)));
+        };
+        stream.set_read_timeout(Some(self.patience))?;
+        let mut secure = Secure::new(mio::net::TcpStream::from_std(stream), config)?;
+        if !secure.shake_hands()? {
+            return Err(io::Error::other(format!("no handshake within {:?}", self.patience)));
+        }
+        secure.flush()?;
+        secure.set_nonblocking()?;
+        Ok(Wire::Secure(Box::new(secure)))
     }
 
     /// One message on each connection, some at a time.

@@ -1,15 +1,14 @@
 //! One connection whose replies must be what it sent.
 
-use std::io::{ErrorKind, Read as _, Write as _};
-
-use mio::net::TcpStream;
+use std::io::ErrorKind;
 
 use super::block::Block;
+use super::wire::{Came, Wire};
 use super::{Failure, Outcome};
 
 #[derive(Debug)]
 pub(super) struct Link {
-    stream: TcpStream,
+    wire: Wire,
     /// Which one it is, and whose place in the block it has.
     number: usize,
     place: usize,
@@ -22,8 +21,8 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(stream: TcpStream, number: usize, place: usize) -> Self {
-        Self { stream, number, place, queued: 0, sent: 0, expected: 0, received: 0 }
+    pub(super) fn new(wire: Wire, number: usize, place: usize) -> Self {
+        Self { wire, number, place, queued: 0, sent: 0, expected: 0, received: 0 }
     }
 
     /// Sends so many bytes more, which are to come back.
@@ -45,9 +44,13 @@ impl Link {
 
     /// Sends what is queued, as far as the kernel takes it.
     pub(super) fn flush(&mut self, block: &Block) -> Outcome {
+        match self.wire.flush() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            other => other.map_err(Failure::io(self.told("sending")))?,
+        }
         while self.sent < self.queued {
             let length = (self.queued - self.sent) as usize;
-            match self.stream.write(block.at(self.place, self.sent, length)) {
+            match self.wire.write(block.at(self.place, self.sent, length)) {
                 Ok(taken) => self.sent += taken as u64,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -61,14 +64,14 @@ impl Link {
     pub(super) fn receive(&mut self, block: &Block, buffer: &mut [u8]) -> Outcome<usize> {
         let before = self.received;
         loop {
-            match self.stream.read(buffer) {
-                Ok(0) => {
+            match self.wire.receive(buffer) {
+                Ok((Came::Nothing, _)) => {
                     return Err(Failure::new(self.told("expected a reply, got the end of file")));
                 }
-                Ok(length) => {
+                Ok((Came::Bytes(length), is_empty)) => {
                     self.compare(block, &buffer[..length])?;
                     // A short read has emptied the socket, and so has one that completed what was sent: the next bytes will be told.
-                    if length < buffer.len() || self.received == self.expected {
+                    if is_empty || length > 0 && self.received == self.expected {
                         break;
                     }
                 }

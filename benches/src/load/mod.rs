@@ -6,10 +6,12 @@
 //!
 //! ```text
 //! load SCENARIO --port PORT --pid PID [--connections N] [--stalled N] [--size BYTES] [--depth N] [--beside PID] [--patience MILLISECONDS]
+//!     [--certificate DIRECTORY]
 //! ```
 //!
 //! `--connections`, `--stalled`, `--size` and `--depth` take the place of the scenario's own figures; `--beside` is a process whose
-//! CPU time is not foreign either (a relay's backend); `--patience` is how long nothing may come before it gives up.
+//! CPU time is not foreign either (a relay's backend); `--patience` is how long nothing may come before it gives up;
+//! `--certificate` is where the certificate is that a server of TLS has to show ([`crate::tls`]).
 
 mod arguments;
 mod block;
@@ -17,14 +19,17 @@ mod churn;
 mod crowd;
 mod echoes;
 mod fanout;
+mod handshakes;
 mod idle;
 mod latency;
 mod link;
 mod meter;
 mod process;
 pub mod schedule;
+mod secure;
 mod session;
 mod transfer;
+mod wire;
 
 use std::fmt;
 use std::io;

@@ -6,6 +6,7 @@ use super::arguments::Arguments;
 use super::churn::Churn;
 use super::echoes::Echoes;
 use super::fanout::Fanout;
+use super::handshakes::Handshakes;
 use super::idle::Idle;
 use super::transfer::{Direction, Transfer};
 use super::{Failure, Outcome};
@@ -89,6 +90,7 @@ fn prepare(arguments: &Arguments) -> Outcome<Box<dyn Drive>> {
         Kind::Upload => Box::new(Transfer::new(arguments, Direction::Upload)?),
         Kind::Download => Box::new(Transfer::new(arguments, Direction::Download)?),
         Kind::Churn => Box::new(Churn::new(arguments)?),
+        Kind::Handshakes { resumes } => Box::new(Handshakes::new(arguments, resumes)?),
         Kind::Fanout => Box::new(Fanout::new(arguments, most)?),
         Kind::Idle => Box::new(Idle::new(arguments, most)?),
     })

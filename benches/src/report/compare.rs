@@ -1,7 +1,7 @@
 //! What changed between two runs, and what is only noise.
 //!
 //! Runs are not paired: a ratio is as uncertain as both of its sides. What drifted between the two days (clock, kernel,
-//! neighbours) is in it too; so beside it stands the same ratio after each side was set against the hand-written server of its own run.
+//! neighbours) is in it too; so beside it stands the same ratio after each side was set against the hand-written server (over TLS, tokio's) of its own run.
 
 use std::path::Path;
 
@@ -10,7 +10,6 @@ use super::stats::{Estimate, estimate, paired};
 use super::table::{Style, grid, interval, or_none, per_second, verdict};
 use super::words::thousands;
 use super::{FORMAT, Report, ScenarioResult, ServerResult, Window};
-use crate::peer::LIMIT;
 
 /// Reads a report.
 ///
@@ -113,7 +112,7 @@ fn table(a: &ScenarioResult, b: &ScenarioResult, style: Style) -> String {
         "B".to_owned(),
         "B/A".to_owned(),
         "interval".to_owned(),
-        format!("the same beside {LIMIT}"),
+        format!("the same beside {}", a.limit()),
         "interval".to_owned(),
         format!("{} A", per_second(unit)),
         "B".to_owned(),
@@ -122,7 +121,7 @@ fn table(a: &ScenarioResult, b: &ScenarioResult, style: Style) -> String {
         "bytes/connection A".to_owned(),
         "B".to_owned(),
     ];
-    let limits = (a.server(LIMIT), b.server(LIMIT));
+    let limits = (a.server(a.limit()), b.server(b.limit()));
     let row = |one: &ServerResult| {
         let other = b.server(&one.peer)?;
         let mut cells = vec![one.peer.clone()];

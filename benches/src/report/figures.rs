@@ -2,6 +2,7 @@
 
 use super::stats::{self, COVERAGE, Estimate};
 use super::{Count, Micro, Report, ScenarioResult, ServerResult, Window};
+use crate::{peer, scenario};
 
 /// A load that uses this much of its core is what the throughput depends on, not the server.
 const SATURATED: f64 = 0.9;
@@ -91,6 +92,12 @@ impl Report {
 }
 
 impl ScenarioResult {
+    /// The server that all others of this scenario are compared with.
+    #[must_use]
+    pub fn limit(&self) -> &'static str {
+        scenario::named(&self.name).map_or(peer::LIMIT, |row| row.limit())
+    }
+
     /// The server of that peer.
     #[must_use]
     pub fn server(&self, peer: &str) -> Option<&ServerResult> {

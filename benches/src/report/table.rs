@@ -6,7 +6,6 @@ use super::figures::{cpu, load_saturated, load_share, memory_of, rate};
 use super::stats::{Estimate, Verdict, estimate, paired};
 use super::words::{plural, thousands};
 use super::{ScenarioResult, ServerResult, Window};
-use crate::peer::LIMIT;
 use crate::runner::plan::is_ours;
 
 /// What a cell holds where there is no figure.
@@ -34,7 +33,7 @@ impl Style {
 #[must_use]
 pub fn scenario(result: &ScenarioResult, style: Style) -> String {
     let mut text = format!("{}: {}\n", result.name, result.about);
-    let limit = result.server(LIMIT);
+    let limit = result.server(result.limit());
     let mut columns = vec![Column::new("server", result, |server| server.peer.clone())];
     columns.extend(costs(result, limit));
     columns.extend(latencies(result));
@@ -104,7 +103,9 @@ fn costs(result: &ScenarioResult, limit: Option<&ServerResult>) -> Vec<Column> {
     let percent = |share: Option<f64>| share.map(|share| format!("{:.0} %", share * 100.0));
     vec![
         Column::new(format!("us CPU/{}", result.unit), result, |server| median(cpu(server))),
-        Column::new(format!("x {LIMIT}"), result, |server| or_none(ratio(server).map(verdict))),
+        Column::new(format!("x {}", result.limit()), result, |server| {
+            or_none(ratio(server).map(verdict))
+        }),
         Column::new("interval", result, |server| or_none(ratio(server).map(interval))),
         Column::new(per_second(&result.unit), result, |server| median(rate(server))),
         Column::new("server", result, |server| {

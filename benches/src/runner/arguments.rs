@@ -147,9 +147,13 @@ impl Given {
         }
         if !self.peers.is_empty() {
             let asked = |row: &Peer| self.peers.iter().any(|peer| peer.name == row.name);
-            let wanted = |row: &Peer| asked(row) || !self.only && plan::is_always_there(row);
+            let wanted =
+                |row: &Peer| asked(row) || !self.only && plan::comes_along(row, &self.peers);
             options.peers = peer::ALL.iter().filter(|row| wanted(row)).collect();
         }
+        // A scenario in which nobody of them takes part is none of the run.
+        let anybody = |row: &Scenario| options.peers.iter().any(|peer| plan::takes_part(peer, row));
+        options.scenarios = options.scenarios.iter().copied().filter(|row| anybody(row)).collect();
         if let Some(rounds) = self.rounds {
             options.rounds = usize::try_from(rounds).map_err(|_| "--rounds: too many")?;
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::launch::Launch;
 use super::machine::root;
 use super::native;
-use super::plan::{Options, is_ours};
+use super::plan::{Options, is_ours, takes_part};
 use super::process::Process;
 use super::python::{self, Python};
 use crate::peer::{self, Made, Peer};
@@ -76,11 +76,30 @@ pub fn programs(options: &Options, tell: &mut dyn FnMut(&str)) -> Result<Program
     Ok(programs)
 }
 
+/// A certificate for this run, if a scenario needs one: where it is.
+///
+/// # Errors
+///
+/// When it can't be written.
+pub fn certificate(options: &Options) -> Result<Option<PathBuf>, String> {
+    if !options.scenarios.iter().any(|scenario| scenario.tls) {
+        return Ok(None);
+    }
+    let directory = scratch().join("certificate");
+    let made = crate::tls::make(&directory);
+    made.map_err(|error| format!("{}: {error}", directory.display()))?;
+    Ok(Some(directory))
+}
+
 /// The peers that are asked for, and the one that is a relay's backend.
 fn needed(options: &Options) -> Vec<&'static Peer> {
     let relays = options.scenarios.iter().any(|scenario| scenario.kind == Kind::Relay);
     let asked = |row: &Peer| options.peers.iter().any(|peer| peer.name == row.name);
-    peer::ALL.iter().filter(|row| asked(row) || relays && row.name == peer::LIMIT).collect()
+    let of_use = |row: &Peer| options.scenarios.iter().any(|scenario| takes_part(row, scenario));
+    peer::ALL
+        .iter()
+        .filter(|row| asked(row) && of_use(row) || relays && row.name == peer::LIMIT)
+        .collect()
 }
 
 type Binaries = BTreeMap<&'static str, Result<PathBuf, String>>;
@@ -165,7 +184,7 @@ fn artifact(line: &str) -> Option<(String, PathBuf)> {
 /// What a Rust peer's version is: the crate that its feature brings; of the hand-written one, the crate of its system calls.
 fn rust_version(lock: &str, peer: &Peer, feature: &str) -> String {
     let (package, prefix) = match feature {
-        "" if is_ours(peer.name) => ("millrun-loop", ""),
+        _ if is_ours(peer.name) => ("millrun-loop", ""),
         "" => ("rustix", "rustix "),
         feature => (feature, ""),
     };

@@ -272,7 +272,7 @@ done"#;
 
     fn world(servers: &[(&'static str, &str)], load: &str) -> World {
         let servers = servers.iter().map(|(name, text)| (*name, script(text))).collect();
-        World { cores: Cores::choose().unwrap(), load: script(load), servers }
+        World { cores: Cores::choose().unwrap(), load: script(load), servers, certificate: None }
     }
 
     /// Measures these scenarios of a made-up world with three rounds.

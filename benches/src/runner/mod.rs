@@ -115,7 +115,8 @@ fn measured(options: &Options, words: &[String]) -> Result<Report, String> {
         build::programs(options, &mut |line| eprintln!("{line}"))?;
     let versions =
         servers.iter().map(|(name, launch)| ((*name).to_owned(), launch.version.clone())).collect();
-    let world = World { cores, load, servers };
+    let certificate = build::certificate(options)?;
+    let world = World { cores, load, servers, certificate };
     let groups = plan::groups(&options.scenarios);
     let whole: Duration = groups.iter().map(|g| measure::planned(options, g, &world)).sum();
     let minutes = whole.as_secs().div_ceil(60);

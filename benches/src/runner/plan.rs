@@ -83,6 +83,9 @@ const IMPORTANT: &[&str] = &[
     "download",
     "churn",
     "idle-1000",
+    "tls-echo",
+    "tls-blocks",
+    "tls-handshakes",
 ];
 
 /// Scenarios whose windows take turns, since figures of one are set against figures of the other.
@@ -91,10 +94,12 @@ const TOGETHER: &[&[&str]] = &[&["echo-64", "echo-8000"], &["mixed", "mixed-calm
 /// Scenarios in which latencies are taken at one rate for all servers. (At one connection, the time of a message is its latency.)
 const LATENCIES: &[&str] = &["echo-64", "echo-1000", "lines", "mixed", "mixed-calm"];
 
-/// Whether a narrowed choice of peers has it all the same.
+/// Whether a narrowed choice of peers has it all the same: ours and the limit, of what speaks TLS if such a peer was asked for.
 #[must_use]
-pub fn is_always_there(peer: &Peer) -> bool {
-    peer.name == peer::LIMIT || is_ours(peer.name) && peer.after.is_empty()
+pub fn comes_along(peer: &Peer, asked: &[&Peer]) -> bool {
+    let limits = [peer::LIMIT, peer::TLS_LIMIT];
+    let rank = limits.contains(&peer.name) || is_ours(peer.name) && peer.after.is_empty();
+    rank && asked.iter().any(|asked| asked.tls == peer.tls)
 }
 
 /// Whether this is the name of one of ours.
@@ -103,10 +108,11 @@ pub fn is_ours(peer: &str) -> bool {
     peer.starts_with("millrun-")
 }
 
-/// Whether the peer is measured in this scenario: looking for events instead of sleeping makes sense for one connection only.
+/// Whether the peer is measured in this scenario: over TLS those that speak it, and looking for events instead of sleeping makes sense
+/// for one connection only.
 #[must_use]
 pub fn takes_part(peer: &Peer, scenario: &Scenario) -> bool {
-    peer.after.is_empty() || scenario.name == "echo-1"
+    peer.tls == scenario.tls && (peer.after.is_empty() || scenario.name == "echo-1")
 }
 
 /// Whether latencies at a fixed rate are taken.
@@ -220,7 +226,9 @@ mod tests {
     fn ours_and_the_limit_are_measured_side_by_side() {
         // In a scenario, and in two that take turns: of a peer, both are neighbours.
         for scenarios in [1, 2] {
-            let count = scenarios * (peer::ALL.len() - 1);
+            let echo = scenario::named("echo-64").unwrap();
+            let peers = peer::ALL.iter().filter(|peer| takes_part(peer, echo)).count();
+            let count = scenarios * peers;
             let limit = 2 * scenarios;
             for round in 0..9 {
                 let order = order(round, count);

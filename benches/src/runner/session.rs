@@ -1,6 +1,7 @@
 //! A server and the load that drives it, alive between windows, silent outside of them.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct World {
     pub load: Launch,
     /// The servers that there are, by the peer's name.
     pub servers: BTreeMap<&'static str, Launch>,
+    /// Where the certificate is, for scenarios of TLS.
+    pub certificate: Option<PathBuf>,
 }
 
 /// One server in one scenario. Dropped, its processes are gone.
@@ -54,17 +57,30 @@ impl Session {
         let backend = match scenario.kind {
             Kind::Relay => {
                 let row = peer::named(peer::LIMIT).ok_or("there is no backend for a relay")?;
-                Some(listening(world, row, Shape::Echo, world.cores.load, None)?)
+                Some(listening(world, row, Shape::Echo, world.cores.load, More::None)?)
             }
             _ => None,
         };
         let to = backend.as_ref().map(|(_, port)| *port);
-        let (server, port) = listening(world, peer, scenario.shape, world.cores.server, to)?;
+        let certificate = match (&world.certificate, scenario.tls) {
+            (Some(certificate), true) => Some(certificate.as_path()),
+            (None, true) => return Err("there is no certificate".to_owned()),
+            (_, false) => None,
+        };
+        let more = match (to, certificate) {
+            (Some(port), _) => More::Backend(port),
+            (None, Some(directory)) => More::Certificate(directory),
+            (None, None) => More::None,
+        };
+        let (server, port) = listening(world, peer, scenario.shape, world.cores.server, more)?;
         let mut command = Command::new(&world.load.program);
         command.args(&world.load.arguments).arg(scenario.name);
         command.args(["--port", &port.to_string(), "--pid", &server.id().to_string()]);
         if let Some((backend, _)) = &backend {
             command.args(["--beside", &backend.id().to_string()]);
+        }
+        if let Some(directory) = certificate {
+            command.arg("--certificate").arg(directory);
         }
         let load = pinned(world, world.cores.load, "the load", &mut command)?;
         let backend = backend.map(|(backend, _)| backend);
@@ -113,20 +129,36 @@ impl Session {
     }
 }
 
+/// What a server is told besides its shape.
+#[derive(Clone, Copy)]
+enum More<'a> {
+    None,
+    /// The port of a relay's backend.
+    Backend(u16),
+    /// Where the certificate is.
+    Certificate(&'a Path),
+}
+
 /// Starts a server and waits until it listens: the server and its port.
 fn listening(
     world: &World,
     peer: &Peer,
     shape: Shape,
     core: usize,
-    backend: Option<u16>,
+    more: More<'_>,
 ) -> Result<(Process, u16), String> {
     let name = format!("the server of {}", peer.name);
     let launch = world.servers.get(peer.name).ok_or_else(|| format!("{name} was not built"))?;
     let mut command = Command::new(&launch.program);
     command.args(&launch.arguments).args(peer.before).arg(shape.name()).args(peer.after);
-    if let Some(port) = backend {
-        command.args(["--backend", &format!("127.0.0.1:{port}")]);
+    match more {
+        More::None => {}
+        More::Backend(port) => {
+            command.args(["--backend", &format!("127.0.0.1:{port}")]);
+        }
+        More::Certificate(directory) => {
+            command.arg("--certificate").arg(directory);
+        }
     }
     let mut server = pinned(world, core, &name, &mut command)?;
     let line = server.line(STARTING)?;
@@ -164,6 +196,7 @@ mod tests {
             cores: Cores::choose().unwrap(),
             load: script(load),
             servers: [(peer::LIMIT, script(server)), ("tokio-best", script(server))].into(),
+            certificate: None,
         };
         let peer = peer::named("tokio-best").unwrap();
         Session::start(&world, peer, scenario::named(scenario).unwrap())

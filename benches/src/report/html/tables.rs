@@ -8,7 +8,7 @@ use super::super::stats::{self, Estimate};
 use super::super::targets::{self, Row, Verdict};
 use super::super::{Count, Report, ScenarioResult, ServerResult, Window, words};
 use super::{anchor, escaped};
-use crate::peer::LIMIT;
+use crate::peer;
 
 /// The class of a verdict's name.
 pub(super) fn class_of(verdict: &str) -> &str {
@@ -62,20 +62,26 @@ fn target(row: &Row) -> String {
     )
 }
 
-/// Servers down, scenarios across: CPU relative to the hand-written server.
+/// Servers down, scenarios across: CPU relative to the hand-written server; then over TLS, relative to tokio's.
 pub(super) fn matrix(report: &Report) -> String {
+    let beside = |limit: &str, words: &str| matrix_beside(report, limit, words);
+    beside(peer::LIMIT, ", the hand-written server's,") + &beside(peer::TLS_LIMIT, "")
+}
+
+fn matrix_beside(report: &Report, limit: &str, words: &str) -> String {
     let scenarios: Vec<&ScenarioResult> = report
         .in_order()
         .into_iter()
         .filter(|scenario| {
-            scenario.servers.iter().any(|server| relative(scenario, server).is_some())
+            scenario.limit() == limit
+                && scenario.servers.iter().any(|server| relative(scenario, server).is_some())
         })
         .collect();
     if scenarios.is_empty() {
         return String::new();
     }
     let mut table = format!(
-        "<p class=\"muted\">CPU of the server per unit, as a multiple of {LIMIT}'s, the hand-written server's, in the same \
+        "<p class=\"muted\">CPU of the server per unit, as a multiple of {limit}'s{words} in the same \
          rounds. Less is better. A figure whose interval holds 1 is <i>even</i> and in italics; point at one to see its interval.</p>\n\
          <div class=\"card\"><table class=\"matrix\">\n<thead><tr><th>server</th>"
     );
@@ -88,7 +94,8 @@ pub(super) fn matrix(report: &Report) -> String {
         );
     }
     table.push_str("</tr></thead>\n<tbody>\n");
-    for peer in peers(report) {
+    let there = |peer: &&str| scenarios.iter().any(|scenario| scenario.server(peer).is_some());
+    for peer in peers(report).into_iter().filter(there) {
         let _ = write!(table, "<tr{}><td>{}</td>", ours(peer), escaped(peer));
         for scenario in &scenarios {
             let ratio = scenario.server(peer).and_then(|server| relative(scenario, server));
@@ -101,7 +108,7 @@ pub(super) fn matrix(report: &Report) -> String {
 }
 
 fn relative(scenario: &ScenarioResult, server: &ServerResult) -> Option<Estimate> {
-    stats::paired(server, scenario.server(LIMIT)?, Window::cpu_per_unit)
+    stats::paired(server, scenario.server(scenario.limit())?, Window::cpu_per_unit)
 }
 
 /// The warmer, the more; cool below 1. Eight times is as warm as it gets.

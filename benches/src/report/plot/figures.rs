@@ -12,9 +12,9 @@ use crate::report::words;
 /// at the second.
 const MOST_RELATIVE: [f64; 2] = [4.0, 16.0];
 
-/// CPU for each unit relative to the hand-written server; in microseconds where that one was not measured.
+/// CPU for each unit relative to the hand-written server, over TLS to tokio's; in microseconds where that one was not measured.
 pub(crate) fn cpu(scenario: &ScenarioResult) -> Option<String> {
-    let relative = scenario.server(LIMIT).filter(|limit| cpu_of(limit).is_some());
+    let relative = scenario.server(scenario.limit()).filter(|limit| cpu_of(limit).is_some());
     let bars = bars(scenario, |server| match relative {
         Some(limit) => {
             let ratio = stats::paired(server, limit, Window::cpu_per_unit)?;
@@ -27,6 +27,9 @@ pub(crate) fn cpu(scenario: &ScenarioResult) -> Option<String> {
     let cap = if cut * 3 > bars.len() { far } else { near };
     let unit = &scenario.unit;
     let axis = match relative {
+        Some(limit) if limit.peer != LIMIT => {
+            format!("times the CPU of {} per {unit}, paired by round", limit.peer)
+        }
         Some(_) => format!("times the hand-written server's CPU per {unit}, paired by round"),
         None => format!("microseconds of CPU per {unit}"),
     };

@@ -50,6 +50,11 @@ const PEERS: &[(&str, Colour)] = &[
     ("uvloop-streams", colour(0xb9_90_68, 0x8f_6a_42)),
     ("rloop-protocol", colour(0x2f_7f_8f, 0x5f_b3_c3)),
     ("rloop-streams", colour(0x83_b7_c2, 0x4a_87_93)),
+    // As those that they are without TLS, but for one digit: a colour says whose twin it has.
+    ("millrun-tls-protocol", colour(0x2a_78_d7, 0x39_87_e6)),
+    ("millrun-tls-streams", colour(0x10_42_82, 0x86_b6_ee)),
+    ("tokio-rustls", colour(0xeb_68_35, 0xd9_59_27)),
+    ("tokio-rustls-best", colour(0xf2_a0_7f, 0xf2_a0_80)),
 ];
 
 impl Colour {

@@ -44,6 +44,7 @@ impl Measure {
                 }
             }
             Self::Idle { peer } => found_idle(report, peer),
+            Self::SecureIdle { peer, other } => found_secure_idle(report, peer, other),
             Self::Growth { peer, scenario, base } => {
                 // The runner takes turns between these two as it does between servers.
                 let ratio =
@@ -61,19 +62,13 @@ impl Measure {
 /// What a connection adds: between few and many of them where both were measured, so that what a server has once (its code, its
 /// pool of blocks) is not taken for a connection's.
 fn found_idle(report: &Report, peer: &str) -> Found {
-    let used = |scenario: &str, peer: &str| {
-        let server = report.server(scenario, peer)?;
-        Some((server.memory?.used as f64, server.connections as f64))
-    };
     let alone = |scenario: &str, peer: &str| {
         let server = report.server(scenario, peer)?;
         memory_of(server).map(|(_, used)| used)
     };
-    let each = |peer: &str| match (used("idle-1000", peer), used("idle", peer)) {
-        (Some((few_bytes, few)), Some((bytes, many))) if many > few => {
-            Some((bytes - few_bytes) / (many - few))
-        }
-        _ => alone("idle", peer).or_else(|| alone("idle-1000", peer)),
+    let each = |peer: &str| {
+        let grown = grown(report, ["idle-1000", "idle"], peer);
+        grown.or_else(|| alone("idle", peer)).or_else(|| alone("idle-1000", peer))
     };
     let both = report.server("idle-1000", peer).is_some() && report.server("idle", peer).is_some();
     let shared = alone("idle", peer).filter(|shared| both && shared.is_finite());
@@ -88,6 +83,37 @@ fn found_idle(report: &Report, peer: &str) -> Found {
         note: shared.map_or_else(String::new, |shared| {
             format!("{shared:.0} B with a share of what it has once, as in the tables")
         }),
+    }
+}
+
+/// What a connection adds, from a few to many.
+fn grown(report: &Report, [few, many]: [&str; 2], peer: &str) -> Option<f64> {
+    let used = |scenario: &str| {
+        let server = report.server(scenario, peer)?;
+        Some((server.memory?.used as f64, server.connections as f64))
+    };
+    let ((few_bytes, few), (bytes, many)) = (used(few)?, used(many)?);
+    (many > few).then(|| (bytes - few_bytes) / (many - few))
+}
+
+fn found_secure_idle(report: &Report, peer: &str, other: &str) -> Found {
+    let each = |peer: &str| {
+        let grown = grown(report, ["tls-idle-1000", "tls-idle"], peer);
+        grown.ok_or_else(|| missing(report, "tls-idle", peer))
+    };
+    let both = each(peer).and_then(|ours| Ok((ours, each(other)?)));
+    let note = both.as_ref().map_or_else(
+        |_| String::new(),
+        |(ours, theirs)| {
+            let [ours, theirs] = [*ours, *theirs].map(words::thousands);
+            format!("{ours} B, {other} {theirs} B")
+        },
+    );
+    Found {
+        value: both.map(|(ours, theirs)| exact(ours / theirs)),
+        limit: None,
+        how: "resident set after one echo on each: from 1,000 to 5,000 connections".to_owned(),
+        note,
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) enum Measure {
     Count { scenario: &'static str, peer: &'static str, what: &'static str },
     /// Resident bytes for each connection after one echo.
     Idle { peer: &'static str },
+    /// The same over TLS, `peer` / `other`.
+    SecureIdle { peer: &'static str, other: &'static str },
     /// CPU per unit in one scenario / in another, of the same server.
     Growth { peer: &'static str, scenario: &'static str, base: &'static str },
     /// 99th percentile of latency in one scenario / in another, of the same server.
@@ -74,6 +76,11 @@ const fn count(
 const fn idle(case: &'static str, limit: f64, peer: &'static str) -> Target {
     let measure = Measure::Idle { peer };
     Target { group: "idle memory per connection", case, bound: Bound::AtMost(limit), measure }
+}
+
+const fn secure_idle(case: &'static str, limit: f64, peer: &'static str) -> Target {
+    let measure = Measure::SecureIdle { peer, other: crate::peer::TLS_LIMIT };
+    Target { group: SECURE_IDLE, case, bound: Bound::AtMost(limit), measure }
 }
 
 const fn growth(case: &'static str, peer: &'static str) -> Target {
@@ -119,7 +126,13 @@ const TIMERS: &str = "timers against tokio's";
 const THREADS: &str = "a call from another thread";
 const SPINNING: &str = "one connection, looking for 50 us before sleeping";
 
+const SECURE: &str = "TLS, CPU against tokio-rustls";
+const SECURE_IDLE: &str = "TLS, memory of an idle connection against tokio-rustls";
+
 const LIMIT: &str = crate::peer::LIMIT;
+const TLS_LIMIT: &str = crate::peer::TLS_LIMIT;
+const TLS_PROTOCOL: &str = "millrun-tls-protocol";
+const TLS_STREAMS: &str = "millrun-tls-streams";
 
 pub(super) const ALL: &[Target] = &[
     cpu(ECHO_PROTOCOL, "1 KiB x 64", 1.02, [PROTOCOL, LIMIT, "echo-64"]),
@@ -176,4 +189,14 @@ pub(super) const ALL: &[Target] = &[
     growth("streams", STREAMS),
     tail("Protocol", PROTOCOL),
     tail("streams", STREAMS),
+    cpu(SECURE, "1 KiB x 64, Protocol", 0.95, [TLS_PROTOCOL, TLS_LIMIT, "tls-echo"]),
+    cpu(SECURE, "1 KiB x 64, streams", 0.95, [TLS_STREAMS, TLS_LIMIT, "tls-echo"]),
+    cpu(SECURE, "64 KiB x 16, Protocol", 0.95, [TLS_PROTOCOL, TLS_LIMIT, "tls-blocks"]),
+    cpu(SECURE, "64 KiB x 16, streams", 0.95, [TLS_STREAMS, TLS_LIMIT, "tls-blocks"]),
+    cpu(SECURE, "a full handshake, Protocol", 1.0, [TLS_PROTOCOL, TLS_LIMIT, "tls-handshakes"]),
+    cpu(SECURE, "a full handshake, streams", 1.0, [TLS_STREAMS, TLS_LIMIT, "tls-handshakes"]),
+    cpu(SECURE, "a resumed handshake, Protocol", 1.0, [TLS_PROTOCOL, TLS_LIMIT, "tls-resumed"]),
+    cpu(SECURE, "a resumed handshake, streams", 1.0, [TLS_STREAMS, TLS_LIMIT, "tls-resumed"]),
+    secure_idle("Protocol", 1.0, TLS_PROTOCOL),
+    secure_idle("streams, with the task", 1.0, TLS_STREAMS),
 ];
