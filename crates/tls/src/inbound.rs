@@ -18,8 +18,9 @@ pub(crate) struct Inbound {
     block: Option<Block>,
     start: usize,
     end: usize,
-    /// The last receive filled what it got: the next one earns a large block.
-    filled: bool,
+    /// A receive filled what it got, and none since then that began anew brought less than a small block holds: large blocks are
+    /// earned. (What comes behind a part of a record is the rest of something large, however little it is.)
+    busy: bool,
 }
 
 impl Inbound {
@@ -52,8 +53,13 @@ impl Inbound {
     /// So many bytes were received into the room.
     pub(crate) fn received(&mut self, n: usize, pool: &BlockPool) {
         let capacity = self.block.as_ref().map_or(0, |block| block.len());
+        let begins = self.is_empty();
         self.end = (self.end + n).min(capacity);
-        self.filled = n > 0 && self.end == capacity;
+        if n > 0 && self.end == capacity {
+            self.busy = true;
+        } else if begins && (1..SMALL_BLOCK).contains(&n) {
+            self.busy = false;
+        }
         self.release_if_empty(pool);
     }
 
@@ -97,7 +103,7 @@ impl Inbound {
     fn make_room(&mut self, wanted: usize, pool: &BlockPool) {
         let needed = self.len() + wanted;
         let Some(block) = &mut self.block else {
-            let large = self.filled || needed > SMALL_BLOCK;
+            let large = self.busy || needed > SMALL_BLOCK;
             self.block = Some(pool.take(if large { BlockSize::Large } else { BlockSize::Small }));
             if needed > LARGE_BLOCK {
                 self.grow(MOST_CIPHERTEXT, pool);
@@ -107,7 +113,7 @@ impl Inbound {
         if block.len() - self.end >= wanted {
             return;
         }
-        if needed <= block.len() && !(self.filled && block.len() == SMALL_BLOCK) {
+        if needed <= block.len() && !(self.busy && block.len() == SMALL_BLOCK) {
             block.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         } else if block.len() < MOST_CIPHERTEXT {
@@ -176,6 +182,25 @@ mod tests {
             inbound.discard(n, &pool);
         }
         assert_eq!((sent - seen) as usize, inbound.len());
+    }
+
+    /// What a small block would have held: it is asked for again when there is no more.
+    #[test]
+    fn a_large_block_is_earned_by_what_comes_and_kept_for_a_messages_rest() {
+        let (pool, mut inbound) = (BlockPool::new(), Inbound::default());
+        let mut receive = |n: usize, discard: usize| {
+            let room = inbound.room(&pool).unwrap().len();
+            inbound.received(n.min(room), &pool);
+            inbound.discard(discard, &pool);
+            room
+        };
+        assert_eq!(receive(100, 100), SMALL_BLOCK);
+        assert_eq!(receive(usize::MAX, 0), SMALL_BLOCK);
+        assert_eq!(receive(usize::MAX, 50_000), LARGE_BLOCK - SMALL_BLOCK);
+        assert_eq!(receive(88, usize::MAX), 50_000, "the rest of it");
+        assert_eq!(receive(20_000, 20_000), LARGE_BLOCK);
+        assert_eq!(receive(100, 100), LARGE_BLOCK, "that was little");
+        assert_eq!(receive(100, 100), SMALL_BLOCK);
     }
 
     #[test]

@@ -265,6 +265,10 @@ where
                 if full {
                     break Event::Full;
                 }
+                // All of it is worked off: most messages end here, and the machine need not be asked to find nothing.
+                if discard == ciphertext.len() && !end.wants_write() {
+                    break Event::Idle;
+                }
             }
             Ok(ConnectionState::PeerClosed) => break Event::PeerClosed,
             // `Closed` and what waits: nothing more to do now. (Early data is not accepted by any config of ours, so it never comes.)

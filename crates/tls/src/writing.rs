@@ -121,7 +121,9 @@ impl Session {
 
     /// Seals what waits, in order, as far as may be; then the end of the write direction, if that was asked for.
     pub(crate) fn seal_waiting(&self) {
-        self.seal_records(false);
+        if !self.outbound.borrow().is_empty() {
+            self.seal_records(false);
+        }
         self.seal_end();
     }
 
@@ -278,7 +280,9 @@ impl Session {
     pub(crate) fn finish(&self) {
         self.seal_waiting();
         self.update_pressure();
-        self.settle();
+        if !self.settle() {
+            return;
+        }
         // What the callback wrote leaves too.
         self.seal_waiting();
         self.update_pressure();
@@ -290,9 +294,10 @@ impl Session {
         }
     }
 
-    fn settle(&self) {
+    /// Tells the application, if there is something to be told.
+    fn settle(&self) -> bool {
         if !self.pressure.get().is_unsettled() || !self.life.get().tells_pressure() {
-            return;
+            return false;
         }
         let mut callback = "";
         let outcome = self.slot.call(|protocol| {
@@ -314,5 +319,6 @@ impl Session {
         if let Some(Err(panic)) = outcome {
             self.panicked(callback, panic);
         }
+        true
     }
 }
