@@ -49,7 +49,7 @@ pub(crate) fn run() -> Result<(), String> {
     steps.step("loom", loom::run);
     steps.step("torture: each call fails, and some pairs", torture::short);
     steps.step("examples", || each(&examples, |package| run_examples(package)));
-    steps.step("other programs as peers", peers::run);
+    steps.step("other programs as peers", || peers::run(&[]));
     steps.step("gate", || gate::run(&[]));
     steps.step("bench: a short run", bench::short_run);
     steps.step("package", package);

@@ -37,7 +37,7 @@ cargo xtask COMMAND
   asan [CRATE...]  the tests under AddressSanitizer, with a check for leaks (needs a nightly compiler, else skipped)
   loom             what threads do to the loop at the same time, in every order
   stress [OPTION]  crowds of clients against a server, on real sockets (release build); --help tells more
-  peers            the tour's halves against nc, curl, dd and Python
+  peers [--gib]    the tour's halves against nc, curl, dd and Python; a GiB each way over TLS against Python
   ci               all of it but the fuzzer, with formatting, clippy, docs, cargo-deny, examples and the tour
 ";
 
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         "asan" => asan::run(rest),
         "loom" => loom::run(),
         "torture" => torture::run(rest),
-        "peers" => peers::run(),
+        "peers" => peers::run(rest),
         "ci" => ci::run(),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

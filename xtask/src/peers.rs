@@ -67,7 +67,24 @@ async def main():
 asyncio.run(main())
 ";
 
-pub(crate) fn run() -> Result<(), String> {
+/// How to have much more than the tests move: 1 GiB each way over TLS, against Python's ssl, in both roles.
+const GIB: &str = "--gib";
+
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    match arguments {
+        [] => tour(),
+        [word] if word == GIB => tour().and_then(|()| gib()),
+        [word, ..] => Err(format!("expected nothing or {GIB}, got {word:?}")),
+    }
+}
+
+/// What the test of TLS says while it runs is seen.
+fn gib() -> Result<(), String> {
+    let mut bulk = cargo("test --release --package millrun-tls --test bulk -- --nocapture");
+    succeed(bulk.arg("--test-threads=1").env("MILLRUN_TLS_BYTES", (1_u64 << 30).to_string()))
+}
+
+fn tour() -> Result<(), String> {
     succeed(&mut cargo("build --release --package millrun-examples --example tour"))?;
     let tour = target().join("release/examples/tour");
     let received = each(SENDERS, |(name, program, bytes, script)| {
