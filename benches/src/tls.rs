@@ -19,7 +19,7 @@ const NAME: &str = "mill.test";
 const CERTIFICATE: &str = "certificate.pem";
 const KEY: &str = "key.pem";
 
-/// Makes a certificate (ECDSA on P-256, signed by itself) and its key in this directory, which is made too.
+/// Makes a certificate (ECDSA on the curve secp256r1, signed by itself) and its key in this directory, which is made too.
 ///
 /// # Errors
 ///

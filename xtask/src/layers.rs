@@ -214,9 +214,7 @@ pub(crate) fn run() -> Result<(), String> {
         println!("layers: {} crates, every edge points down", packages.len());
         return Ok(());
     }
-    for problem in &problems {
-        println!("{problem}");
-    }
+    problems.iter().for_each(|problem| println!("{problem}"));
     Err(format!("layers: {} edges that xtask/src/layers.rs does not allow", problems.len()))
 }
 
@@ -392,8 +390,7 @@ mod tests {
             Crate { name: "low", below: &["high"], in_tests: &[], outside: &[] },
             Crate { name: "high", below: &["low"], in_tests: &[], outside: &[] },
         ];
-        let problems = table_problems(&table);
-        assert_eq!(problems, ["the table: low names high, which is not below it"]);
+        assert_eq!(table_problems(&table), ["the table: low names high, which is not below it"]);
     }
 
     #[test]
