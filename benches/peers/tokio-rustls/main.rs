@@ -3,7 +3,7 @@
 //! Without a word it is what its examples make of it: a task for each connection, `accept`, `read` into a buffer of the connection's
 //! own (8 KiB, as `copy` has), `write_all`, `flush`, and `shutdown` at the end, which says it to the peer.
 //!
-//! `best` is what somebody would write who measures: rustls reads 4 KiB at a time from what it is given, so that is a `BufReader` of
+//! `best` is what somebody would write who measures: rustls reads a few KiB at a time from what it is given, so that is a `BufReader` of
 //! 64 KiB, and what it opened is taken as one block.
 
 use std::error::Error;
