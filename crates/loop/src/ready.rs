@@ -47,6 +47,23 @@ impl ReadyQueue {
         }
     }
 
+    /// Queues a task: as [`push`](Self::push), and makes no entry but where it stays.
+    #[inline(always)]
+    pub(crate) fn push_task(&self, index: u32, generation: u32) {
+        let mut queue = self.0.borrow_mut();
+        if queue.len() < queue.capacity() {
+            queue.extend(std::iter::once_with(|| Entry::Task { index, generation }));
+        } else {
+            drop(queue);
+            self.push_task_growing(index, generation);
+        }
+    }
+
+    #[inline(never)]
+    fn push_task_growing(&self, index: u32, generation: u32) {
+        self.push_growing(Entry::Task { index, generation });
+    }
+
     #[inline(never)]
     fn push_growing(&self, entry: Entry) {
         self.0.borrow_mut().push(entry);

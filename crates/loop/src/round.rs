@@ -114,8 +114,11 @@ impl Core {
                 self.run_event(key, readiness);
             }
             Entry::Task { .. } if self.phase.get() != Phase::Open => {}
-            Entry::Task { index: ROOT, generation } => poll_root(generation),
-            Entry::Task { index, generation } => self.run_task(index, generation),
+            Entry::Task { index, generation } => {
+                if !self.run_task(index, generation) {
+                    self.run_no_task(index, generation, poll_root);
+                }
+            }
             Entry::UnitEnd { work, .. } => {
                 if let Err(panic) = catch(|| work.unit_end()) {
                     self.report_panic("exception in a callback", panic);
@@ -123,6 +126,12 @@ impl Core {
             }
             Entry::Remote(callback) => self.run_remote(callback),
         }
+    }
+
+    /// What was woken is in no place of the table: it was aborted, or is over; or has none.
+    #[inline(never)]
+    fn run_no_task(&self, index: u32, generation: u32, poll_root: PollRoot<'_>) {
+        if index == ROOT { poll_root(generation) } else { self.drop_aborted(index, generation) }
     }
 
     #[cold]

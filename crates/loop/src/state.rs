@@ -232,7 +232,7 @@ impl Core {
     #[inline]
     pub(crate) fn push_task(&self, index: u32, generation: u32) {
         if self.phase.get() == Phase::Open {
-            self.ready.push(|| Entry::Task { index, generation });
+            self.ready.push_task(index, generation);
         }
     }
 

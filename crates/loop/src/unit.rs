@@ -66,11 +66,6 @@ impl Units {
     }
 
     #[inline]
-    fn has_left(&self) -> bool {
-        self.state.get() >= LEFT
-    }
-
-    #[inline]
     fn next(&self) -> Option<Rc<dyn UnitEnd>> {
         let state = self.state.get();
         if state < LEFT {
@@ -94,20 +89,24 @@ impl Core {
     /// Runs what was left, in the order in which it was, until there is no more; only of the outermost unit.
     #[inline(never)]
     fn end_unit(&self) {
-        if self.units.depth() != DEEPER {
-            return;
-        }
         // Mostly it is one: a loop around it would cost as much again.
-        if let Some(work) = self.units.next() {
-            self.run_left(work);
-            if self.units.has_left() {
-                self.end_unit_further();
+        if self.units.state.get() == DEEPER + LEFT {
+            if let Some(work) = self.units.first.take() {
+                self.units.state.set(DEEPER);
+                self.run_left(work);
+                if self.units.state.get() == DEEPER {
+                    return;
+                }
             }
         }
+        self.end_unit_further();
     }
 
     #[inline(never)]
     fn end_unit_further(&self) {
+        if self.units.depth() != DEEPER {
+            return;
+        }
         while let Some(work) = self.units.next() {
             self.run_left(work);
         }

@@ -116,6 +116,44 @@ fn a_task_that_is_over_is_not_woken_nor_is_the_next_one_in_its_place() {
 }
 
 #[test]
+fn for_a_task_that_is_done_nothing_is_queued() {
+    let (mut event_loop, handle) = ready_loop();
+    let (waker, inner) = (Rc::new(LocalWaker::new()), handle.clone());
+    let kept = Rc::clone(&waker);
+    drop(handle.spawn(poll_fn(move |cx| {
+        kept.keep(cx.waker(), &inner);
+        Poll::Ready(())
+    })));
+    run_ready(&mut event_loop);
+    waker.wake(&handle);
+    assert!(!event_loop.has_ready());
+}
+
+#[test]
+fn who_waited_last_is_woken_alone() {
+    let (mut event_loop, handle) = ready_loop();
+    let gate = Gate::default();
+    let counted = Arc::new(Counted::default());
+    let stranger = Waker::from(Arc::clone(&counted));
+    drop(handle.spawn(gate.wait(&handle)));
+    run_ready(&mut event_loop);
+    for round in 1..3 {
+        gate.waker.keep(&stranger, &handle);
+        gate.waker.wake(&handle);
+        assert!(!event_loop.has_ready(), "the task is not woken");
+        assert_eq!(counted.0.load(SeqCst), round);
+        // Another task waits in place of both.
+        drop(handle.spawn(gate.wait(&handle)));
+        run_ready(&mut event_loop);
+        assert_eq!(Arc::strong_count(&counted), 2, "let go");
+        let polls = gate.polls.get();
+        gate.waker.wake(&handle);
+        run_ready(&mut event_loop);
+        assert_eq!((gate.polls.get(), counted.0.load(SeqCst)), (polls + 1, round));
+    }
+}
+
+#[test]
 fn strangers_are_woken_by_their_own_wakers() {
     let (mut event_loop, handle) = ready_loop();
     let gate = Gate::default();

@@ -44,12 +44,13 @@ impl ReadEnd {
     ) -> Poll<Result<usize, ReadError>> {
         match self.glance(need) {
             Some(n) => Poll::Ready(Ok(n)),
+            None if self.waits(need, cx) => Poll::Pending,
             None => self.poll_further(need, cx),
         }
     }
 
-    /// The read that most are: the need is met by what lies there in one piece. `None`: it is another one, to be asked of
-    /// [`poll_further`](ReadEnd::poll_further); nothing was taken.
+    /// The read that most are: the need is met by what lies there in one piece. `None`: it is another one; nothing was
+    /// taken. Then ask whether it [`waits`](ReadEnd::waits).
     #[inline(always)]
     pub fn glance(&mut self, need: &mut impl Need) -> Option<usize> {
         let n = self.inbox.glance(need, &self.state.intake, self.state.blocks())?;
@@ -57,27 +58,19 @@ impl ReadEnd {
         Some(n)
     }
 
-    /// Goes on with a read that began with a [`glance`](ReadEnd::glance): together they are
-    /// [`poll_read`](ReadEnd::poll_read).
-    ///
-    /// # Errors
-    /// As `poll_read`.
+    /// The wait that most are: for anything at all, of the task that waited before. False: it is another read, to be asked of
+    /// [`poll_further`](ReadEnd::poll_further); nothing was done.
+    // It calls nothing, so it is cheap to be in.
     #[inline(never)]
-    pub fn poll_further(
-        &mut self,
-        need: &mut impl Need,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<usize, ReadError>> {
-        // Most wait for anything at all, as tasks of the loop. This calls nothing, so it is cheap to be in.
+    pub fn waits(&mut self, need: &mut impl Need, cx: &mut Context<'_>) -> bool {
         let state = &*self.state;
-        if !state.is(Mark::NO_MORE_OR_PAUSED)
-            && state.keep_task(cx)
-            && self.inbox.waits_empty(need, &state.intake)
-        {
-            state.waits();
-            return Poll::Pending;
+        let waits = !state.is(Mark::WAITS_RARELY)
+            && state.keeps_task(cx)
+            && self.inbox.waits_empty(need, &state.intake);
+        if waits {
+            state.waits_freely();
         }
-        self.poll_rarely(need, cx)
+        waits
     }
 
     fn wait(&self, cx: &Context<'_>) -> Poll<Result<usize, ReadError>> {
@@ -87,8 +80,13 @@ impl ReadEnd {
         Poll::Pending
     }
 
+    /// Goes on with a read that began with a [`glance`](ReadEnd::glance) and not with one of those that
+    /// [`wait`](ReadEnd::waits): together they are [`poll_read`](ReadEnd::poll_read).
+    ///
+    /// # Errors
+    /// As `poll_read`.
     #[inline(never)]
-    fn poll_rarely(
+    pub fn poll_further(
         &mut self,
         need: &mut impl Need,
         cx: &mut Context<'_>,
@@ -279,8 +277,10 @@ impl WriteEnd {
     /// The connection's error, or a reset error after its end.
     #[inline]
     pub fn poll_drain(&self, drain: &mut DrainWait, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let closing = self.transport().is_closing();
-        self.state.flow.poll_drain(drain, closing, cx)
+        if self.state.flow.passes(drain, || self.transport().is_closing()) {
+            return Poll::Ready(Ok(()));
+        }
+        self.state.flow.poll_drain_rarely(drain, cx)
     }
 
     /// The drain was given up.

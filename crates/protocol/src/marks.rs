@@ -48,7 +48,7 @@ impl Mark {
     /// No more bytes will come.
     pub(crate) const NO_MORE: Mark = Mark(Mark::EOF.0 | Mark::ENDED.0);
     /// A wait has something to look at.
-    pub(crate) const NO_MORE_OR_PAUSED: Mark = Mark(Mark::NO_MORE.0 | Mark::PAUSED.0);
+    pub(crate) const WAITS_RARELY: Mark = Mark(Mark::NO_MORE.0 | Mark::PAUSED.0 | Mark::NOT_FREE.0);
     /// After a read there is something to do.
     pub(crate) const AFTER_READ: Mark = Mark(Mark::WAITING.0 | Mark::PAUSED.0);
 }

@@ -96,10 +96,10 @@ impl StreamState {
         self.waits();
     }
 
-    /// It is a task of the loop that will be woken, if that [`waits`](StreamState::waits).
+    /// It is the task of the loop that waited before: it will be woken, if it [`waits`](StreamState::waits_freely).
     #[inline]
-    pub(crate) fn keep_task(&self, cx: &Context<'_>) -> bool {
-        self.reader.keep_task(cx.waker(), &self.handle)
+    pub(crate) fn keeps_task(&self, cx: &Context<'_>) -> bool {
+        self.reader.keeps_task(cx.waker(), &self.handle)
     }
 
     /// A read waits, of whoever is kept.
@@ -107,6 +107,13 @@ impl StreamState {
     pub(crate) fn waits(&self) {
         self.set(Mark::WAITING);
         self.flow.rested();
+    }
+
+    /// The same, when no drain has anything to look at.
+    #[inline]
+    pub(crate) fn waits_freely(&self) {
+        self.set(Mark::WAITING);
+        self.flow.rested_freely();
     }
 
     /// The room is used up: no more, if the transport can be told so (ST-043).

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use millrun_loop::{Block, LoopHandle, SMALL_BLOCK};
+use millrun_loop::{Block, BlockSize, LoopHandle, SMALL_BLOCK};
 use millrun_transport::{Landing, Protocol, Transport};
 
 use crate::inbox::{Chunk, InvalidLimit};
@@ -94,7 +94,11 @@ impl StreamReaderProtocol {
         if !self.lent.is_none() || state.is(Mark::NO_READER) {
             return None;
         }
-        state.blocks().take_kept(state.intake.block_to_fill()?)
+        // Each with a call of its own, in which the size is a constant.
+        match state.intake.block_to_fill()? {
+            BlockSize::Small => state.blocks().take_kept(BlockSize::Small),
+            BlockSize::Large => state.blocks().take_kept(BlockSize::Large),
+        }
     }
 
     #[inline(never)]
@@ -148,7 +152,7 @@ impl Protocol for StreamReaderProtocol {
             std::mem::forget(std::mem::replace(&mut self.lent, Chunk::new(block)));
             return match self.lent.own_bytes() {
                 Some(memory) => Landing::Own(memory),
-                None => Landing::Shared(SMALL_BLOCK),
+                None => landing_elsewhere(),
             };
         }
         self.landing_rarely()
@@ -208,6 +212,13 @@ impl Protocol for StreamReaderProtocol {
             state.flow.resume_writing();
         }
     }
+}
+
+/// Of a block that somebody else holds, which none is that was just taken.
+#[cold]
+#[inline(never)]
+const fn landing_elsewhere() -> Landing<'static> {
+    Landing::Shared(SMALL_BLOCK)
 }
 
 /// Bytes are there: wake the read, then flow control (ST-003). None after the end of file (ST-004).

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use millrun_protocol::inbox::{Exact, Line, Need, Peek, Separators, Until, UpTo};
@@ -233,14 +233,6 @@ where
     fn new(end: &'a mut ReadEnd, need: N, finish: F) -> Reading<'a, N, F> {
         Reading { read: Some((end, finish)), need }
     }
-
-    #[inline(always)]
-    fn done(&mut self, result: Result<usize, ReadError>) -> Poll<T> {
-        match self.read.take() {
-            Some((end, finish)) => Poll::Ready(finish(result.map(|n| (&*end, n)))),
-            None => Poll::Pending,
-        }
-    }
 }
 
 impl<'a, N, F, T> Future for Reading<'a, N, F>
@@ -254,13 +246,21 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = &mut *self;
         // Polled after it was done: nothing to wait for, nothing to give.
-        let Some((end, _)) = &mut this.read else { return Poll::Pending };
+        let Some((end, finish)) = this.read.take() else { return Poll::Pending };
         // Each with a call of its own: one for both would have them meet in memory.
         if let Some(n) = end.glance(&mut this.need) {
-            return this.done(Ok(n));
+            let result = finish(Ok((&*end, n)));
+            // So it is already. Told again, the drop that follows need not ask.
+            this.read = None;
+            return Poll::Ready(result);
         }
-        let result = ready!(end.poll_further(&mut this.need, cx));
-        this.done(result)
+        if !end.waits(&mut this.need, cx) {
+            if let Poll::Ready(result) = end.poll_further(&mut this.need, cx) {
+                return Poll::Ready(finish(result.map(|n| (&*end, n))));
+            }
+        }
+        this.read = Some((end, finish));
+        Poll::Pending
     }
 }
 

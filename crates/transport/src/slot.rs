@@ -37,18 +37,23 @@ impl ProtocolSlot {
         let mut protocol = self.0.take()?;
         // Nothing unwinds past this line, so the protocol is put back without a guard.
         let outcome = catch(|| f(&mut *protocol));
-        if let Some(newer) = self.0.replace(Some(protocol)) {
-            if let Err(panic) = self.keep_newer(newer) {
-                return Some(outcome.and(Err(panic)));
-            }
-        }
-        Some(outcome)
+        Some(match self.0.replace(Some(protocol)) {
+            None => outcome,
+            Some(newer) => self.keep_newer(newer, outcome),
+        })
     }
 
     /// The slot was filled during a call, so the one that was called is dropped.
     #[cold]
-    fn keep_newer(&self, newer: Box<dyn Protocol>) -> Result<(), Panic> {
-        self.0.replace(Some(newer)).map_or(Ok(()), drop_caught)
+    fn keep_newer<R>(
+        &self,
+        newer: Box<dyn Protocol>,
+        outcome: Result<R, Panic>,
+    ) -> Result<R, Panic> {
+        match self.0.replace(Some(newer)).map_or(Ok(()), drop_caught) {
+            Ok(()) => outcome,
+            Err(panic) => outcome.and(Err(panic)),
+        }
     }
 
     /// Fills the slot. What was in it is dropped, when the slot is already filled.

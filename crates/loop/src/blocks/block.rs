@@ -21,6 +21,8 @@ struct Inner {
     /// Of the holder that took the block: those who share it keep their own.
     start: Cell<usize>,
     end: Cell<usize>,
+    /// Behind this one on a pool's shelf; none anywhere else.
+    next: Cell<Option<Block>>,
 }
 
 impl Block {
@@ -76,6 +78,13 @@ impl Block {
         self.0.start.set(self.0.start.get() + n.min(self.used()));
     }
 
+    /// The bytes in use begin here, which is at most where they end: as [`advance`](Block::advance), for who knows that.
+    #[inline]
+    pub fn begin_at(&self, start: usize) {
+        debug_assert!(start <= self.0.end.get(), "expected a start before the end, got {start}");
+        self.0.start.set(start);
+    }
+
     /// Which of a pool's sizes it has, if any.
     #[inline]
     pub fn size(&self) -> Option<BlockSize> {
@@ -119,6 +128,18 @@ impl Block {
         Rc::ptr_eq(&self.0, &other.0)
     }
 
+    /// The block behind it on a shelf, which it no longer is.
+    #[inline]
+    pub(super) fn take_next(&self) -> Option<Block> {
+        self.0.next.take()
+    }
+
+    /// It is on a shelf, before this one.
+    #[inline]
+    pub(super) fn put_next(&self, next: Option<Block>) {
+        std::mem::forget(self.0.next.replace(next)); // there was none
+    }
+
     /// Holds it, too.
     #[inline]
     pub(super) fn another(&self) -> Block {
@@ -128,7 +149,7 @@ impl Block {
 
 impl Inner {
     fn new(bytes: Box<[u8]>) -> Inner {
-        Inner { bytes, start: Cell::new(0), end: Cell::new(0) }
+        Inner { bytes, start: Cell::new(0), end: Cell::new(0), next: Cell::new(None) }
     }
 }
 

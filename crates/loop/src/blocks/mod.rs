@@ -6,7 +6,7 @@
 
 mod block;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 
 pub use block::Block;
@@ -63,13 +63,17 @@ pub struct BlockCounts {
     pub kept: usize,
 }
 
+/// The blocks of one size that are kept: a list through the blocks themselves, so that it needs no memory of its own and
+/// neither borrows nor grows.
 #[derive(Default)]
 struct Shelf {
-    blocks: RefCell<Vec<Block>>,
+    first: Cell<Option<Block>>,
+    kept: Cell<usize>,
     made: Cell<u64>,
     reused: Cell<u64>,
-    given: Cell<u64>,
     freed: Cell<u64>,
+    /// Given back and kept, and gone when the pool was [cleared](BlockPool::clear).
+    cleared: Cell<u64>,
 }
 
 impl BlockPool {
@@ -90,11 +94,25 @@ impl BlockPool {
     /// A kept block, if there is any.
     #[inline]
     pub fn take_kept(&self, size: BlockSize) -> Option<Block> {
+        match size {
+            BlockSize::Small => self.take_from(&self.small, SMALL_BLOCK),
+            BlockSize::Large => self.take_large(),
+        }
+    }
+
+    #[inline(never)]
+    fn take_large(&self) -> Option<Block> {
+        self.take_from(&self.large, LARGE_BLOCK)
+    }
+
+    #[inline(always)]
+    fn take_from(&self, shelf: &Shelf, bytes: usize) -> Option<Block> {
         let block = match self.lent.take() {
-            Some(block) if !block.is_shared() && block.len() == size.bytes() => block,
+            None => shelf.take()?,
+            Some(block) if !block.is_shared() && block.len() == bytes => block,
             lent => {
                 self.put_lent(lent);
-                self.shelf(size).take()?
+                shelf.take()?
             }
         };
         block.set_range(0..0);
@@ -118,6 +136,17 @@ impl BlockPool {
         }
     }
 
+    /// The same, for who mostly gives a small one that nobody else holds.
+    #[inline(always)]
+    fn give_small(&self, block: Block) {
+        let is_kept = !block.is_shared() && block.len() == SMALL_BLOCK;
+        if is_kept && self.small.has_room(SMALL_KEPT) {
+            self.small.put(block);
+        } else {
+            self.give(block);
+        }
+    }
+
     /// Remembers that bytes of this block are lent to user code: what it passes on need not be copied. Not of one that is
     /// larger than a large block: it is not worth holding on to.
     #[inline]
@@ -126,7 +155,7 @@ impl BlockPool {
             return;
         }
         if let Some(before) = self.lent.replace(Some(block.another())) {
-            self.give(before);
+            self.give_small(before);
         }
     }
 
@@ -156,16 +185,20 @@ impl BlockPool {
 
     #[inline(never)]
     fn shelve(&self, block: Block) {
-        if let Some(size) = block.size() {
-            self.shelf(size).give(block, size.kept());
+        let Some(size) = block.size() else { return };
+        let shelf = self.shelf(size);
+        if shelf.has_room(size.kept()) {
+            shelf.put(block);
+        } else {
+            bump(&shelf.freed);
         }
     }
 
     /// Frees what is kept.
     pub fn clear(&self) {
         self.lent.take();
-        self.small.blocks.take();
-        self.large.blocks.take();
+        self.small.clear();
+        self.large.clear();
     }
 
     /// What happened so far to blocks of one size.
@@ -177,9 +210,9 @@ impl BlockPool {
         BlockCounts {
             made: shelf.made.get(),
             reused: shelf.reused.get(),
-            given: shelf.given.get() + u64::from(is_home),
+            given: shelf.given() + u64::from(is_home),
             freed: shelf.freed.get(),
-            kept: shelf.blocks.borrow().len() + usize::from(is_home),
+            kept: shelf.kept.get() + usize::from(is_home),
         }
     }
 
@@ -194,34 +227,44 @@ impl BlockPool {
 impl Shelf {
     #[inline]
     fn take(&self) -> Option<Block> {
-        let block = self.blocks.borrow_mut().pop()?;
+        let block = self.first.take()?;
+        std::mem::forget(self.first.replace(block.take_next())); // there is none now
+        self.kept.set(self.kept.get() - 1);
         bump(&self.reused);
         Some(block)
     }
 
     #[inline]
-    fn give(&self, block: Block, most: usize) {
-        bump(&self.given);
-        // Never borrowed here; asked so, there is no panic by which the block would have to be dropped.
-        if let Ok(mut blocks) = self.blocks.try_borrow_mut() {
-            if blocks.len() < blocks.capacity() {
-                return blocks.push(block);
-            }
-        }
-        self.give_rarely(block, most);
+    fn has_room(&self, most: usize) -> bool {
+        self.kept.get() < most
     }
 
-    /// There is no place for it, or none yet.
-    #[inline(never)]
-    fn give_rarely(&self, block: Block, most: usize) {
-        let mut blocks = self.blocks.borrow_mut();
-        if blocks.is_empty() {
-            // For all that will ever be kept, so that it need be asked only whether it is full.
-            blocks.reserve_exact(most);
-            blocks.push(block);
-        } else {
-            bump(&self.freed);
+    #[inline]
+    fn put(&self, block: Block) {
+        self.kept.set(self.kept.get() + 1);
+        block.put_next(self.first.take());
+        std::mem::forget(self.first.replace(Some(block))); // it was taken
+    }
+
+    /// So many were given back for good.
+    fn given(&self) -> u64 {
+        let (kept, cleared) = (self.kept.get() as u64, self.cleared.get());
+        kept + self.reused.get() + self.freed.get() + cleared
+    }
+
+    /// One after the other: each has the next one, whose drop would be inside its own.
+    fn clear(&self) {
+        self.cleared.set(self.cleared.get() + self.kept.take() as u64);
+        let mut next = self.first.take();
+        while let Some(block) = next {
+            next = block.take_next();
         }
+    }
+}
+
+impl Drop for Shelf {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

@@ -1,7 +1,7 @@
 //! A waker for those who wait on the loop's own thread: [`LocalWaker`].
 //!
 //! A task that waits for what its own loop brings (a read, for the protocol of the same connection) need not be woken by
-//! way of a thread-local and an `Arc`: its place in the table is enough.
+//! way of a thread-local: its flag and its name are enough.
 
 use std::cell::Cell;
 use std::fmt;
@@ -15,93 +15,91 @@ use crate::LoopHandle;
 /// Keeps the waker of one that waits, for as long as it may wait again: the next time, the same one need not be
 /// cloned. A task of the loop is woken as by its [`Waker`], but for less; anybody else by the waker itself.
 ///
-/// Sixteen bytes, in a cell: all methods take `&self`, and a stranger's waker may call them back.
+/// Sixteen bytes, in cells: all methods take `&self`, and a stranger's waker may call them back.
 #[derive(Default)]
-pub struct LocalWaker(Cell<Kept>);
-
-enum Kept {
-    /// A task of the loop; at [`ROOT`], which has no place in the table, nobody.
-    Task {
-        index: u32,
-        generation: u32,
-    },
-    Other(Waker),
+pub struct LocalWaker {
+    /// A task of the loop.
+    task: Cell<Option<Arc<TaskWaker>>>,
+    /// Anybody else. Set only while no task is. Boxed, since it hardly ever is.
+    other: Cell<Option<Box<Waker>>>,
 }
 
 impl LocalWaker {
     /// Keeps nobody.
     pub const fn new() -> LocalWaker {
-        LocalWaker(Cell::new(Kept::Task { index: ROOT, generation: 0 }))
+        LocalWaker { task: Cell::new(None), other: Cell::new(None) }
     }
 
     /// Keeps `waker` in place of what was kept. `event_loop` is the one that will be given to [`wake`](LocalWaker::wake).
     pub fn keep(&self, waker: &Waker, event_loop: &LoopHandle) {
-        if !self.keep_task(waker, event_loop) {
-            self.keep_other(waker, event_loop);
+        if !self.keeps_task(waker, event_loop) {
+            self.keep_another(waker, event_loop);
         }
     }
 
-    /// What most calls of [`keep`](LocalWaker::keep) come to, inlined: it is the waker of the task that is polled, and no
-    /// stranger's was kept. False: it is another call, and nothing was done.
+    /// It is the waker of the task that is kept already: what most calls of [`keep`](LocalWaker::keep) come to, inlined.
     #[inline]
-    pub fn keep_task(&self, waker: &Waker, event_loop: &LoopHandle) -> bool {
-        let Some((index, generation)) = event_loop.core().polled.task_of(waker) else {
-            return false;
-        };
-        let kept = self.0.take();
-        let is_task = matches!(kept, Kept::Task { .. });
-        let kept = if is_task { Kept::Task { index, generation } } else { kept };
-        std::mem::forget(self.0.replace(kept)); // nobody
-        is_task
+    pub fn keeps_task(&self, waker: &Waker, event_loop: &LoopHandle) -> bool {
+        let task = self.task.take();
+        let polled = &event_loop.core().polled;
+        let keeps = task.as_ref().is_some_and(|task| polled.is_waker_of(waker, task));
+        self.put_task(task);
+        keeps
+    }
+
+    /// Puts back what was there, or nothing: the cell is empty.
+    #[inline]
+    fn put_task(&self, task: Option<Arc<TaskWaker>>) {
+        std::mem::forget(self.task.replace(task));
     }
 
     #[inline(never)]
-    fn keep_other(&self, waker: &Waker, event_loop: &LoopHandle) {
-        let before = self.0.take();
-        let kept = match event_loop.core().polled.task_of(waker) {
-            Some((index, generation)) => Kept::Task { index, generation },
-            None => match &before {
-                Kept::Other(held) if held.will_wake(waker) => {
-                    std::mem::forget(self.0.replace(before)); // nobody
-                    return;
-                }
-                _ => Kept::Other(waker.clone()),
-            },
-        };
-        // Both drops may be a stranger's code: when what is to be kept is in its place.
-        let between = self.0.replace(kept);
+    fn keep_another(&self, waker: &Waker, event_loop: &LoopHandle) {
+        let core = event_loop.core();
+        let task = core.tasks.borrow().waker_at(core.polled.index.get());
+        if let Some(task) = task.filter(|task| core.polled.is_waker_of(waker, task)) {
+            self.task.set(Some(task));
+            // A stranger's drop: when what is to be kept is in its place.
+            let before = self.other.take();
+            drop(before);
+            return;
+        }
+        let before = self.other.take();
+        if before.as_ref().is_some_and(|held| held.will_wake(waker)) {
+            self.other.set(before);
+            return;
+        }
+        // All of this may be a stranger's code, which may call back.
+        let kept = waker.clone();
+        let between = self.other.replace(Some(Box::new(kept)));
+        self.task.take();
         drop((before, between));
     }
 
     /// Wakes whom it keeps, and goes on keeping it.
     #[inline]
     pub fn wake(&self, event_loop: &LoopHandle) {
-        match self.0.take() {
-            Kept::Task { index, generation } => {
-                let between = self.0.replace(Kept::Task { index, generation });
-                std::mem::forget(between); // nobody
-                event_loop.core().wake_task_here(index, generation);
-            }
-            Kept::Other(waker) => self.wake_other(waker),
+        let Some(task) = self.task.take() else { return self.wake_other() };
+        let (is_woken, (index, generation)) = (task.wakes(), task.name());
+        self.put_task(Some(task));
+        if is_woken {
+            event_loop.core().push_task(index, generation);
         }
     }
 
     #[inline(never)]
-    fn wake_other(&self, waker: Waker) {
+    fn wake_other(&self) {
+        let Some(waker) = self.other.take() else { return };
         waker.wake_by_ref();
         // It may have polled at once: then who waits now is whom that left.
-        let kept = match self.0.take() {
-            Kept::Task { index: ROOT, .. } => Kept::Other(waker),
+        let task = self.task.take();
+        let kept = match self.other.take() {
+            None if task.is_none() => Some(waker),
             newer => newer,
         };
-        let between = self.0.replace(kept);
+        self.put_task(task);
+        let between = self.other.replace(kept);
         drop(between);
-    }
-}
-
-impl Default for Kept {
-    fn default() -> Kept {
-        Kept::Task { index: ROOT, generation: 0 }
     }
 }
 
@@ -111,24 +109,17 @@ impl fmt::Debug for LocalWaker {
     }
 }
 
-/// The task that is polled now, or was last, while it lives; and how its waker is known.
+/// The task that is polled now, or was last; and how a waker of a task is known.
 pub(crate) struct Polled {
-    /// What the waker's data points to: only compared, never followed.
-    waker: Cell<*const TaskWaker>,
     /// That of any task's waker; null before the first task.
     vtable: Cell<*const RawWakerVTable>,
+    /// Its place in the table.
     index: Cell<u32>,
-    generation: Cell<u32>,
 }
 
 impl Polled {
     pub(crate) const fn new() -> Polled {
-        Polled {
-            waker: Cell::new(ptr::null()),
-            vtable: Cell::new(ptr::null()),
-            index: Cell::new(ROOT),
-            generation: Cell::new(0),
-        }
+        Polled { vtable: Cell::new(ptr::null()), index: Cell::new(ROOT) }
     }
 
     /// A task has this waker, so that all have this vtable.
@@ -137,22 +128,14 @@ impl Polled {
     }
 
     #[inline]
-    pub(super) fn begin(&self, index: u32, generation: u32, waker: &Arc<TaskWaker>) {
-        self.waker.set(Arc::as_ptr(waker));
+    pub(super) fn begin(&self, index: u32) {
         self.index.set(index);
-        self.generation.set(generation);
     }
 
-    /// The task is over: its waker's place may become another's.
-    pub(super) fn end(&self) {
-        self.waker.set(ptr::null());
-    }
-
-    /// The name of the polled task, if this is its waker.
+    /// The waker is this task's: its data is only compared, never followed.
     #[inline]
-    fn task_of(&self, waker: &Waker) -> Option<(u32, u32)> {
-        let is_its = ptr::eq(waker.data(), self.waker.get().cast())
-            && ptr::eq(waker.vtable(), self.vtable.get());
-        is_its.then(|| (self.index.get(), self.generation.get()))
+    fn is_waker_of(&self, waker: &Waker, task: &Arc<TaskWaker>) -> bool {
+        ptr::eq(waker.data(), Arc::as_ptr(task).cast())
+            && ptr::eq(waker.vtable(), self.vtable.get())
     }
 }

@@ -8,35 +8,25 @@ use crate::state::Core;
 use crate::{ErrorContext, catch};
 
 impl Core {
-    /// Polls a task that was woken, if it still runs. Its panic ends it alone.
+    /// Polls a task that was woken, if it still runs; false if it does not. Its panic ends it alone.
     #[inline(always)]
-    pub(crate) fn run_task(&self, index: u32, generation: u32) {
+    pub(crate) fn run_task(&self, index: u32, generation: u32) -> bool {
         let taken = self.tasks.borrow_mut().begin_poll(index, generation, &self.polled);
-        let Some(mut task) = taken else { return self.drop_aborted(index, generation) };
+        let Some(mut task) = taken else { return false };
         add(&self.counts.polls, 1);
         match catch(|| task.as_mut().poll()) {
             Ok(false) => self.tasks.borrow_mut().put_back(index, task),
             Ok(true) => self.end_task(index, task),
             Err(panic) => self.end_task_by(index, task, JoinError::Panicked(panic)),
         }
+        true
     }
 
     /// A task that is not to be polled was woken: it was aborted, or is over.
-    #[inline(never)]
-    fn drop_aborted(&self, index: u32, generation: u32) {
+    pub(crate) fn drop_aborted(&self, index: u32, generation: u32) {
         let taken = self.tasks.borrow_mut().take_aborted(index, generation);
         if let Some(task) = taken {
             self.end_task_by(index, task, JoinError::Aborted);
-        }
-    }
-
-    /// Wakes a task, from this thread.
-    #[inline]
-    pub(crate) fn wake_task_here(&self, index: u32, generation: u32) {
-        // Not in one expression with the borrow: it would last too long.
-        let is_woken = self.tasks.borrow_mut().wake(index, generation);
-        if is_woken {
-            self.push_task(index, generation);
         }
     }
 
@@ -48,7 +38,6 @@ impl Core {
 
     #[inline(never)]
     fn end_task(&self, index: u32, task: BoxedTask) {
-        self.polled.end();
         let after = self.tasks.borrow_mut().end(index, task);
         self.settle_task(after);
     }

@@ -112,7 +112,7 @@ impl TaskTable {
         }
         let waker = slot.waker.as_ref()?;
         waker.begin_poll();
-        polled.begin(index, generation, waker);
+        polled.begin(index);
         slot.task.take()
     }
 
@@ -122,11 +122,9 @@ impl TaskTable {
         if slot.stage == Stage::Aborted { slot.task.take() } else { None }
     }
 
-    /// A task was woken: true if it is to be queued for that.
-    #[inline]
-    pub(crate) fn wake(&self, index: u32, generation: u32) -> bool {
-        let Some(slot) = self.slots.get(index as usize) else { return false };
-        slot.generation == generation && slot.waker.as_ref().is_some_and(|waker| waker.wakes())
+    /// The waker of the task at this place, if there is or was one.
+    pub(crate) fn waker_at(&self, index: u32) -> Option<Arc<TaskWaker>> {
+        self.slots.get(index as usize)?.waker.clone()
     }
 
     /// Puts a task back that is not over.
@@ -253,6 +251,9 @@ impl TaskTable {
     fn release(&mut self, index: u32) -> Option<Waker> {
         let slot = &mut self.slots[index as usize];
         slot.stage = Stage::Free;
+        if let Some(waker) = &slot.waker {
+            waker.end();
+        }
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(index);
         slot.joiner.take()

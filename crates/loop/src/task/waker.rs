@@ -29,6 +29,17 @@ impl TaskWaker {
         self.queued = AtomicBool::new(true);
     }
 
+    /// Its place in the table, and the generation.
+    #[inline]
+    pub(crate) const fn name(&self) -> (u32, u32) {
+        (self.index, self.generation)
+    }
+
+    /// The task is over: nothing is queued for it any more.
+    pub(crate) fn end(&self) {
+        self.queued.store(true, Ordering::Release);
+    }
+
     /// It is woken: true if it is to be queued for that.
     #[inline]
     pub(crate) fn wakes(&self) -> bool {

@@ -127,14 +127,15 @@ impl Inbox {
         let block = intake.take().into_block()?;
         self.front.release(blocks);
         blocks.lend(&block);
-        let used = block.used();
-        let n = match need.look(&block[block.range()], intake.limit()) {
-            Look::Take(n) | Look::TakeOrMore(n) => Some(n.min(used)),
+        let range = block.range();
+        let bytes = &block[range.clone()];
+        let n = match need.look(bytes, intake.limit()) {
+            Look::Take(n) | Look::TakeOrMore(n) => Some(n.min(bytes.len())),
             _ => None,
         };
         if let Some(n) = n {
-            intake.read_done(used);
-            block.advance(n);
+            intake.read_done(bytes.len());
+            block.begin_at(range.start + n);
         }
         std::mem::forget(std::mem::replace(&mut self.front, Chunk::new(block))); // it was given back
         n

@@ -11,7 +11,7 @@ use millrun_testbed::cancel::Cut;
 use super::{Case, cases};
 
 pub(super) const CASES: &[Case] = cases![
-    "read" ("streams::read" "protocol::poll_read" "protocol::poll_further") = read;
+    "read" ("streams::read" "protocol::poll_read" "protocol::waits" "protocol::poll_further") = read;
     "read_exact" ("streams::read_exact") = read_exact;
     "read_line" ("streams::read_line") = read_line;
     "next_line" ("streams::next_line") = next_line;

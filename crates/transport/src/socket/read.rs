@@ -130,11 +130,14 @@ impl SocketTransport {
                 Landing::Own(memory) if wanted && !memory.is_empty() => {
                     let read = self.try_read(memory);
                     callback = "landed";
-                    Err(self.landed::<IN_DRAIN>(protocol, read))
+                    Err(match read {
+                        Ok(n) if n > 0 => self.landed::<IN_DRAIN>(protocol, n),
+                        other => self.not_landed(protocol, other),
+                    })
                 }
                 Landing::Own(memory) if !memory.is_empty() => {
                     callback = "landed";
-                    Err(match self.landed::<IN_DRAIN>(protocol, would_block()) {
+                    Err(match self.not_landed(protocol, would_block()) {
                         Received::Nothing => self.unwanted(),
                         failed => failed,
                     })
@@ -202,18 +205,18 @@ impl SocketTransport {
         self.handle().blocks().take(BlockSize::Large)
     }
 
-    /// Tells the protocol what came of the memory that it lent.
+    /// Tells the protocol that bytes came into the memory that it lent.
     #[inline(always)]
-    fn landed<const IN_DRAIN: InDrain>(
-        &self,
-        protocol: &mut dyn Protocol,
-        read: io::Result<usize>,
-    ) -> Received {
-        let n = *read.as_ref().unwrap_or(&0);
+    fn landed<const IN_DRAIN: InDrain>(&self, protocol: &mut dyn Protocol, n: usize) -> Received {
         match protocol.landed(n) {
-            Ok(()) if n > 0 => self.taken::<IN_DRAIN>(n),
-            taken => self.conclude(read, taken),
+            Ok(()) => self.taken::<IN_DRAIN>(n),
+            Err(error) => self.not_taken(error),
         }
+    }
+
+    #[cold]
+    fn not_taken(&self, error: io::Error) -> Received {
+        self.fail(Failure::Callback("landed() (buffer_updated) failed", error))
     }
 
     /// So many bytes were, by the protocol.
@@ -225,15 +228,13 @@ impl SocketTransport {
         Received::Bytes
     }
 
-    /// Joins what the kernel said, if that was not bytes, with what the protocol said.
+    /// Tells it that none did, and joins what the kernel said with what the protocol says.
     #[inline(never)]
-    fn conclude(&self, read: io::Result<usize>, taken: io::Result<()>) -> Received {
-        match (read, taken) {
-            (_, Err(error)) => {
-                self.fail(Failure::Callback("landed() (buffer_updated) failed", error))
-            }
-            (Ok(_), Ok(())) => Received::Eof,
-            (Err(error), Ok(())) => self.not_read(error),
+    fn not_landed(&self, protocol: &mut dyn Protocol, read: io::Result<usize>) -> Received {
+        match (protocol.landed(0), read) {
+            (Err(error), _) => self.not_taken(error),
+            (Ok(()), Ok(_)) => Received::Eof,
+            (Ok(()), Err(error)) => self.not_read(error),
         }
     }
 
