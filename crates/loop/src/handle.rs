@@ -125,6 +125,11 @@ impl LoopHandle {
         self.0.phase.get() == Phase::Closed
     }
 
+    /// The loop is closed, or closes: connections are told, and nothing else can be queued.
+    pub fn is_closing(&self) -> bool {
+        self.0.phase.get() != Phase::Open
+    }
+
     /// The loop as other threads see it.
     pub fn remote(&self) -> Remote {
         self.0.remote.clone()

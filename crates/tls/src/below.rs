@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::rc::Rc;
 
+use millrun_loop::LARGE_BLOCK;
 use millrun_transport::{Landing, Protocol, Transport};
 
 use crate::TlsError;
@@ -40,6 +41,10 @@ impl Protocol for Below {
     fn landing(&mut self) -> Landing<'_> {
         self.take_back();
         let session = &self.session;
+        if session.inbound.borrow().is_full() {
+            // More than was asked for came, and may not have been looked at since.
+            session.event(|| session.work());
+        }
         if !session.wants_input() {
             let waits = session.below().is_none_or(|below| below.can_pause_reading());
             return Landing::Shared(if waits { 0 } else { usize::MAX });
@@ -67,11 +72,18 @@ impl Protocol for Below {
     fn data_received(&mut self, data: &[u8]) -> io::Result<()> {
         self.take_back();
         let session = &self.session;
-        if !session.inbound.borrow_mut().append(data, session.handle.blocks()) {
-            session.event(|| session.too_long());
-            return Ok(());
+        // In pieces: of what is worked off at once no more than a piece is held. What the application takes later has to be held, for
+        // whoever is below can't be told to wait.
+        for piece in data.chunks(LARGE_BLOCK) {
+            if session.life.get().is_ending() {
+                break; // it is nobody's any more
+            }
+            session.inbound.borrow_mut().append(piece, session.handle.blocks());
+            session.event(|| session.work());
+            if session.wants_input() && session.inbound.borrow().is_full() {
+                session.event(|| session.too_long());
+            }
         }
-        session.event(|| session.work());
         Ok(())
     }
 

@@ -4,16 +4,16 @@ use std::fmt;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use millrun_transport::{ClientTls, Layer, Wrapped, Wrapping};
+use rustls::RootCertStore;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::ServerName;
-use rustls::{KeyLogFile, RootCertStore};
 
 use crate::InvalidConfig;
 use crate::machine::Machine;
+use crate::options::{Options, builder_options, config_settings};
 use crate::settings::Settings;
 use crate::trusts_anyone::TrustsAnyone;
 use crate::{pem, provider, wrap};
@@ -31,11 +31,7 @@ pub struct ClientConfig {
 pub struct ClientConfigBuilder {
     trust: Trust,
     identity: Option<(Vec<u8>, Vec<u8>)>,
-    alpn: Vec<Vec<u8>>,
-    resumes: bool,
-    key_log: bool,
-    versions: &'static [&'static rustls::SupportedProtocolVersion],
-    settings: Settings,
+    options: Options,
 }
 
 enum Trust {
@@ -58,48 +54,22 @@ impl ClientConfig {
 
     /// With options.
     pub fn builder() -> ClientConfigBuilder {
-        ClientConfigBuilder {
-            trust: Trust::Platform,
-            identity: None,
-            alpn: Vec::new(),
-            resumes: true,
-            key_log: false,
-            versions: rustls::ALL_VERSIONS,
-            settings: Settings::default(),
+        let (trust, identity, options) = (Trust::Platform, None, Options::default());
+        ClientConfigBuilder { trust, identity, options }
+    }
+
+    /// Over a configuration of rustls, with all that it can do.
+    ///
+    /// # Errors
+    /// It is set up for early data.
+    pub fn from_rustls(config: Arc<rustls::ClientConfig>) -> Result<ClientConfig, InvalidConfig> {
+        if config.enable_early_data {
+            return Err(InvalidConfig::EarlyData);
         }
+        Ok(ClientConfig { rustls: config, settings: Settings::default() })
     }
 
-    /// Over a configuration of rustls, with all that it can do. It must not be set up for early data.
-    pub fn from_rustls(config: Arc<rustls::ClientConfig>) -> ClientConfig {
-        ClientConfig { rustls: config, settings: Settings::default() }
-    }
-
-    /// How long a handshake may take: 60 s unless told.
-    ///
-    /// # Errors
-    /// Zero (TLS-003).
-    #[doc(alias = "ssl_handshake_timeout")]
-    pub fn handshake_timeout(mut self, timeout: Duration) -> Result<ClientConfig, InvalidConfig> {
-        self.settings.handshake_timeout = timeout;
-        self.settings.check().map(|()| self)
-    }
-
-    /// How long a close waits without progress: 30 s unless told.
-    ///
-    /// # Errors
-    /// Zero (TLS-003).
-    #[doc(alias = "ssl_shutdown_timeout")]
-    pub fn shutdown_timeout(mut self, timeout: Duration) -> Result<ClientConfig, InvalidConfig> {
-        self.settings.shutdown_timeout = timeout;
-        self.settings.check().map(|()| self)
-    }
-
-    /// An end without `close_notify` is an end like any other: for peers that never send it, and protocols that say
-    /// themselves where a message ends. Otherwise it is [`TlsError::Truncated`](crate::TlsError::Truncated).
-    pub fn tolerate_truncation(mut self) -> ClientConfig {
-        self.settings.tolerates_truncation = true;
-        self
-    }
+    config_settings! { handshake: "How long a handshake may take: 60 s unless told." }
 }
 
 impl ClientConfigBuilder {
@@ -124,35 +94,9 @@ impl ClientConfigBuilder {
         self
     }
 
-    /// Offers these application protocols (ALPN), the most wanted first: `["h2", "http/1.1"]`.
-    pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
-        self.alpn = protocols.into_iter().map(|protocol| protocol.as_ref().to_vec()).collect();
-        self
-    }
-
-    /// Whether sessions are remembered and taken up again; they are unless told.
-    pub fn resumption(mut self, on: bool) -> Self {
-        self.resumes = on;
-        self
-    }
-
-    /// TLS 1.3 alone, unless false: then TLS 1.2 too, which is the default.
-    pub fn only_tls13(mut self, only: bool) -> Self {
-        self.versions = if only { ONLY_13 } else { rustls::ALL_VERSIONS };
-        self
-    }
-
-    /// TLS 1.2 alone: for testing a peer.
-    pub fn only_tls12(mut self) -> Self {
-        self.versions = ONLY_12;
-        self
-    }
-
-    /// Appends the keys of each session to the file that the environment variable SSLKEYLOGFILE names, with which the connections can be
-    /// read by whoever has the file: for debugging.
-    pub fn log_keys_to_file(mut self) -> Self {
-        self.key_log = true;
-        self
+    builder_options! {
+        alpn: "Offers these application protocols (ALPN), the most wanted first: `[\"h2\", \"http/1.1\"]`.",
+        resumption: "Whether sessions are remembered and taken up again; they are unless told."
     }
 
     /// Builds it.
@@ -162,7 +106,7 @@ impl ClientConfigBuilder {
     pub fn build(self) -> Result<ClientConfig, InvalidConfig> {
         let provider = provider();
         let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(self.versions)
+            .with_protocol_versions(self.options.versions)
             .map_err(|error| InvalidConfig::Identity(error.to_string()))?;
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier(self.trust)?);
         let mut config = match self.identity {
@@ -171,19 +115,14 @@ impl ClientConfigBuilder {
                 .with_client_auth_cert(pem::certificates(&chain)?, pem::private_key(&key)?)
                 .map_err(|error| InvalidConfig::Identity(error.to_string()))?,
         };
-        config.alpn_protocols = self.alpn;
-        if !self.resumes {
+        config.key_log = self.options.key_log();
+        config.alpn_protocols = self.options.alpn;
+        if !self.options.resumes {
             config.resumption = Resumption::disabled();
         }
-        if self.key_log {
-            config.key_log = Arc::new(KeyLogFile::new());
-        }
-        Ok(ClientConfig { rustls: Arc::new(config), settings: self.settings })
+        Ok(ClientConfig { rustls: Arc::new(config), settings: self.options.settings })
     }
 }
-
-pub(crate) const ONLY_12: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
-pub(crate) const ONLY_13: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 fn verifier(trust: Trust) -> Result<Arc<dyn ServerCertVerifier>, InvalidConfig> {
     let provider = provider();
@@ -244,7 +183,7 @@ impl fmt::Debug for ClientConfig {
 impl fmt::Debug for ClientConfigBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientConfigBuilder")
-            .field("settings", &self.settings)
+            .field("settings", &self.options.settings)
             .finish_non_exhaustive()
     }
 }

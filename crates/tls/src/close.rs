@@ -243,8 +243,12 @@ impl Session {
                 None => self.end(error),
             },
             Stage::Wrapped => {
-                if let Some(error) = error {
-                    self.set_error(error);
+                match error {
+                    Some(error) => self.set_error(error),
+                    // Nobody here ended it. Whoever is below may do without a word of the end of file; a loop that closes has
+                    // ended it, and that is no doing of the peer's.
+                    None if !self.handle.is_closing() => self.mark(BELOW_EOF),
+                    None => {}
                 }
                 // Nothing leaves any more: who waits for that need not.
                 self.nothing_leaves();

@@ -141,6 +141,8 @@ pub enum InvalidConfig {
     Identity(String),
     /// A server without a certificate.
     NoIdentity,
+    /// A configuration of rustls's that is set up for early data (0-RTT), which can be replayed by anybody.
+    EarlyData,
 }
 
 impl From<InvalidConfig> for io::Error {
@@ -165,6 +167,9 @@ impl fmt::Display for InvalidConfig {
             }
             InvalidConfig::NoIdentity => {
                 f.write_str("expected a certificate for the server, got none")
+            }
+            InvalidConfig::EarlyData => {
+                f.write_str("expected a configuration without early data, got one with it")
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use millrun_loop::{Block, BlockPool, BlockSize, LARGE_BLOCK, SMALL_BLOCK};
 
-/// Received and not yet worked off, at most: a handshake message (64 KiB) has to lie here whole, with the headers of the records that
+/// Received and not yet worked off, at most, unless whoever is below brings more at once: a handshake message (64 KiB) has to lie here whole, with the headers of the records that
 /// it came in and the record behind it. Records alone fit into a large block of the pool several times.
 pub(crate) const MOST_CIPHERTEXT: usize = 2 * LARGE_BLOCK;
 
@@ -38,7 +38,7 @@ impl Inbound {
         self.start == self.end
     }
 
-    /// As much has come as is held at most.
+    /// As much has come as is asked for at most.
     pub(crate) fn is_full(&self) -> bool {
         self.len() >= MOST_CIPHERTEXT
     }
@@ -63,20 +63,23 @@ impl Inbound {
         self.release_if_empty(pool);
     }
 
-    /// Bytes that lie elsewhere. False when there are more than are held at most: none is taken then.
-    pub(crate) fn append(&mut self, data: &[u8], pool: &BlockPool) -> bool {
-        if self.len() + data.len() > MOST_CIPHERTEXT {
-            return false;
+    /// Bytes that lie elsewhere, all of them: they have come, and nobody else has them.
+    pub(crate) fn append(&mut self, data: &[u8], pool: &BlockPool) {
+        if data.is_empty() {
+            return;
         }
         self.make_room(data.len(), pool);
+        let room = self.block.as_ref().map_or(0, |block| block.len() - self.end);
+        if room < data.len() {
+            // Doubled, so that many pieces are moved a few times.
+            let needed = self.len() + data.len();
+            self.grow(needed.max(2 * self.len()), pool);
+        }
         let end = self.end;
-        let Some(block) = self.block.as_mut().filter(|block| block.len() - end >= data.len())
-        else {
-            return data.is_empty();
-        };
-        block[end..end + data.len()].copy_from_slice(data);
-        self.end = end + data.len();
-        true
+        if let Some(block) = &mut self.block {
+            block[end..end + data.len()].copy_from_slice(data);
+            self.end = end + data.len();
+        }
     }
 
     /// The first `n` bytes are worked off.
@@ -204,15 +207,20 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_most_is_refused_whole() {
+    fn no_room_is_given_for_more_than_the_most_and_what_comes_nevertheless_is_held() {
         let (pool, mut inbound) = (BlockPool::new(), Inbound::default());
-        assert!(inbound.append(&vec![7; MOST_CIPHERTEXT - 1], &pool));
-        assert!(!inbound.append(&[7; 2], &pool));
-        assert!(inbound.append(&[8], &pool));
-        assert!(inbound.room(&pool).is_none(), "{inbound:?}");
-        assert_eq!(inbound.len(), MOST_CIPHERTEXT);
-        inbound.discard(MOST_CIPHERTEXT - 1, &pool);
-        assert_eq!(inbound.bytes(), [8]);
+        inbound.append(&vec![7; MOST_CIPHERTEXT], &pool);
+        assert!(inbound.is_full() && inbound.room(&pool).is_none(), "{inbound:?}");
+        inbound.append(&[8; 3], &pool);
+        inbound.append(&vec![9; 5 * MOST_CIPHERTEXT], &pool);
+        assert_eq!(inbound.len(), 6 * MOST_CIPHERTEXT + 3);
+        inbound.discard(MOST_CIPHERTEXT, &pool);
+        assert_eq!(inbound.bytes()[..4], [8, 8, 8, 9]);
+        inbound.discard(5 * MOST_CIPHERTEXT + 2, &pool);
+        assert_eq!(inbound.bytes(), [9]);
         assert!(inbound.room(&pool).is_some());
+        inbound.received(0, &pool);
+        inbound.discard(1, &pool);
+        assert_eq!(inbound.capacity(), 0, "and given back");
     }
 }

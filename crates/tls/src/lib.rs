@@ -60,7 +60,7 @@
 //! | … and no answer, and no progress, for 30 s | `connection_lost` with [`TlsError::ShutdownTimedOut`], or with [`CloseTimedOut`](millrun_transport::CloseTimedOut) when not all has left |
 //! | `write_eof()` here | nothing; the peer hears the end of file. TLS 1.3 alone: see `can_write_eof` |
 //! | the peer's `close_notify` | `eof_received`. Answering true keeps our direction open, with TLS 1.3; otherwise the connection closes |
-//! | an end of file without it | the bytes that came, then `connection_lost` with [`TlsError::Truncated`]: anybody on the way could have cut it. [`tolerate_truncation`](ClientConfig::tolerate_truncation) makes it an ordinary end |
+//! | an end of file, or of the connection, without it | the bytes that came, then `connection_lost` with [`TlsError::Truncated`]: anybody on the way could have cut it. [`tolerate_truncation`](ClientConfig::tolerate_truncation) makes it an ordinary end |
 //! | `abort()` here | `connection_lost(None)`; the peer hears of a truncation |
 //! | what can't be opened | an alert to the peer; the bytes before it, then `connection_lost` with [`TlsError::Protocol`] |
 //!
@@ -80,7 +80,7 @@
 //!
 //! - Sockets, readiness, futures: it is callbacks between two traits.
 //! - Cryptography: that is rustls, with [ring](https://docs.rs/ring), which needs no more than a C compiler to build.
-//! - Early data (0-RTT): it can be replayed by anybody, which few applications bear.
+//! - Early data (0-RTT): it can be replayed by anybody, which few applications bear. A configuration of rustls's that has it is refused.
 //! - Renegotiation: rustls refuses it, and TLS 1.3 has none.
 #![forbid(unsafe_code)]
 
@@ -92,11 +92,13 @@ mod error;
 mod inbound;
 mod info;
 mod machine;
+mod options;
 mod pem;
 mod reading;
 mod server;
 mod session;
 mod settings;
+mod spill;
 mod state;
 mod trusts_anyone;
 mod wrap;

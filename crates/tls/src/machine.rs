@@ -20,16 +20,21 @@ use rustls::unbuffered::{
 };
 use rustls::{CommonState, ProtocolVersion};
 
+use crate::spill::Spill;
+
 /// The most plaintext of a record (RFC 8446, section 5.1).
 pub(crate) const RECORD: usize = 16 * 1024;
 
 /// The most that sealing adds to a record: header, explicit nonce or content type, tag (at most 29 with the suites of rustls), rounded up.
 pub(crate) const OVERHEAD: usize = 64;
 
+/// What a failure is called that rustls has no word for.
+const BEHIND_FAREWELL: &str = "what came after our close_notify can't be opened";
+
 /// Where plaintext goes.
 pub(crate) enum Sink<'a> {
-    /// Into this memory; what does not fit, into the vector.
-    Memory(&'a mut [u8], &'a mut Vec<u8>),
+    /// Into this memory; what does not fit waits there.
+    Memory(&'a mut [u8], &'a mut Spill),
     /// Nowhere: it is counted.
     Discard,
 }
@@ -65,6 +70,8 @@ pub(crate) struct Machine {
     handshaken: bool,
     /// Nothing more is asked of it: rustls would have to say a second last word.
     failed: bool,
+    /// `close_notify` was said: nothing of ours comes behind it, and what comes from the peer may still be good.
+    said_farewell: bool,
 }
 
 enum End {
@@ -78,12 +85,12 @@ impl Machine {
         name: ServerName<'static>,
     ) -> Result<Machine, rustls::Error> {
         let end = End::Client(Box::new(UnbufferedClientConnection::new(config, name)?));
-        Ok(Machine { end, handshaken: false, failed: false })
+        Ok(Machine { end, handshaken: false, failed: false, said_farewell: false })
     }
 
     pub(crate) fn server(config: Arc<rustls::ServerConfig>) -> Result<Machine, rustls::Error> {
         let end = End::Server(Box::new(UnbufferedServerConnection::new(config)?));
-        Ok(Machine { end, handshaken: false, failed: false })
+        Ok(Machine { end, handshaken: false, failed: false, said_farewell: false })
     }
 
     /// Works off ciphertext until something happens. What the peer shall get is appended to `out`: send it, whatever the event is.
@@ -98,17 +105,22 @@ impl Machine {
         if self.failed {
             return Advance { discard: ciphertext.len(), taken: 0, event: Event::Idle };
         }
-        let discard = ciphertext.len();
-        // rustls asserts, in debug builds, that no alert follows the `close_notify` that was sent, and says one when garbage comes.
+        let (discard, before) = (ciphertext.len(), out.len());
+        // rustls asserts, where assertions are on, that no alert follows the `close_notify` that was sent, and says one when garbage comes
+        // (rustls#959). It has to be shown what comes then: the peer's direction is open until its own `close_notify`.
         let advanced = catch(|| match &mut self.end {
             End::Client(end) => advance(&mut **end, ciphertext, &mut sink, out),
             End::Server(end) => advance(&mut **end, ciphertext, &mut sink, out),
         });
         let mut advance = advanced.unwrap_or_else(|panic| {
-            let event = Event::Failed(rustls::Error::General(panic.to_string()));
+            let why = if self.said_farewell { BEHIND_FAREWELL.into() } else { panic.to_string() };
+            let event = Event::Failed(rustls::Error::General(why));
             Advance { discard, taken: 0, event }
         });
         self.failed = matches!(advance.event, Event::Failed(_));
+        if self.said_farewell {
+            out.truncate(before);
+        }
         let fresh = !self.handshaken && !self.common().is_handshaking();
         if fresh && !matches!(advance.event, Event::Failed(_)) {
             self.handshaken = true;
@@ -168,6 +180,7 @@ impl Machine {
             End::Server(end) => with_traffic(end.process(ciphertext), &mut notify),
         };
         out.truncate(before + result.unwrap_or(0));
+        self.said_farewell |= result.is_ok();
         result.map(drop)
     }
 
@@ -291,7 +304,7 @@ impl Sink<'_> {
                 let (now, later) = payload.split_at(payload.len().min(room.len()));
                 room[..now.len()].copy_from_slice(now);
                 *taken += now.len();
-                spill.extend_from_slice(later);
+                spill.push(later);
                 *taken < memory.len()
             }
         }

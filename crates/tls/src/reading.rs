@@ -151,6 +151,9 @@ impl Session {
         let waits = self.life.get().saw_eof()
             || self.spill.borrow().is_empty() && self.inbound.borrow().is_empty();
         if self.is(BELOW_LOST) && (waits || self.life.get().is_closing()) {
+            if self.is_cut_off() {
+                self.set_error(TlsError::Truncated.into());
+            }
             self.end_as_below();
         }
         false
@@ -222,15 +225,9 @@ impl Session {
     /// Plaintext into this memory: first what waits, then what is opened now, as many records as fit (TLS-022).
     fn fill(&self, memory: &mut [u8]) -> (usize, Event) {
         let mut spill = self.spill.take();
-        let waiting = spill.len().min(memory.len());
-        memory[..waiting].copy_from_slice(&spill[..waiting]);
-        if waiting < spill.len() {
-            spill.drain(..waiting);
-            self.spill.replace(spill);
-            return (waiting, Event::Full);
-        }
-        spill.clear();
+        let waiting = spill.take_into(memory);
         if waiting == memory.len() {
+            self.spill.replace(spill);
             return (waiting, Event::Full);
         }
         let (opened, event) = self.advance(Sink::Memory(&mut memory[waiting..], &mut spill));
@@ -242,13 +239,13 @@ impl Session {
 
     /// All was delivered: is there anything behind it?
     fn at_the_end(&self) -> bool {
+        if self.is_cut_off() {
+            self.set_error(TlsError::Truncated.into());
+            self.mark(FAILED);
+            self.nothing_leaves();
+            return true;
+        }
         if self.is(BELOW_EOF) && !self.is(PEER_CLOSED) {
-            if !self.settings.tolerates_truncation {
-                self.set_error(TlsError::Truncated.into());
-                self.mark(FAILED);
-                self.nothing_leaves();
-                return true;
-            }
             self.mark(PEER_CLOSED);
             return true;
         }
@@ -256,6 +253,12 @@ impl Session {
             self.end_as_below();
         }
         false
+    }
+
+    /// What came is over, and the peer never said that it was all (D-14).
+    fn is_cut_off(&self) -> bool {
+        let is_over = self.is(BELOW_EOF) && !self.is(PEER_CLOSED);
+        is_over && !self.settings.tolerates_truncation
     }
 
     /// What is behind the last byte: the peer's end, or a failure.

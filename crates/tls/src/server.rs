@@ -3,17 +3,16 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use millrun_transport::{Layer, Wrapped, Wrapping};
-use rustls::KeyLogFile;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ResolvesServerCertUsingSni, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 
 use crate::InvalidConfig;
-use crate::client::{ONLY_12, ONLY_13, roots};
+use crate::client::roots;
 use crate::machine::Machine;
+use crate::options::{Options, builder_options, config_settings};
 use crate::settings::Settings;
 use crate::{pem, provider, wrap};
 
@@ -30,11 +29,7 @@ pub struct ServerConfigBuilder {
     identity: Option<Identity>,
     named: Vec<(String, Identity)>,
     clients: Clients,
-    alpn: Vec<Vec<u8>>,
-    resumes: bool,
-    key_log: bool,
-    versions: &'static [&'static rustls::SupportedProtocolVersion],
-    settings: Settings,
+    options: Options,
 }
 
 struct Identity {
@@ -63,44 +58,23 @@ impl ServerConfig {
             identity: None,
             named: Vec::new(),
             clients: Clients::Anyone,
-            alpn: Vec::new(),
-            resumes: true,
-            key_log: false,
-            versions: rustls::ALL_VERSIONS,
-            settings: Settings::default(),
+            options: Options::default(),
         }
     }
 
-    /// Over a configuration of rustls, with all that it can do. It must not be set up for early data.
-    pub fn from_rustls(config: Arc<rustls::ServerConfig>) -> ServerConfig {
-        ServerConfig { rustls: config, settings: Settings::default() }
-    }
-
-    /// How long a handshake may take: 60 s unless told. A client that takes longer is disconnected.
+    /// Over a configuration of rustls, with all that it can do.
     ///
     /// # Errors
-    /// Zero (TLS-003).
-    #[doc(alias = "ssl_handshake_timeout")]
-    pub fn handshake_timeout(mut self, timeout: Duration) -> Result<ServerConfig, InvalidConfig> {
-        self.settings.handshake_timeout = timeout;
-        self.settings.check().map(|()| self)
+    /// It is set up for early data.
+    pub fn from_rustls(config: Arc<rustls::ServerConfig>) -> Result<ServerConfig, InvalidConfig> {
+        if config.max_early_data_size > 0 {
+            return Err(InvalidConfig::EarlyData);
+        }
+        Ok(ServerConfig { rustls: config, settings: Settings::default() })
     }
 
-    /// How long a close waits without progress: 30 s unless told.
-    ///
-    /// # Errors
-    /// Zero (TLS-003).
-    #[doc(alias = "ssl_shutdown_timeout")]
-    pub fn shutdown_timeout(mut self, timeout: Duration) -> Result<ServerConfig, InvalidConfig> {
-        self.settings.shutdown_timeout = timeout;
-        self.settings.check().map(|()| self)
-    }
-
-    /// An end without `close_notify` is an end like any other; see
-    /// [`ClientConfig::tolerate_truncation`](crate::ClientConfig::tolerate_truncation).
-    pub fn tolerate_truncation(mut self) -> ServerConfig {
-        self.settings.tolerates_truncation = true;
-        self
+    config_settings! {
+        handshake: "How long a handshake may take: 60 s unless told. A client that takes longer is disconnected."
     }
 }
 
@@ -129,34 +103,9 @@ impl ServerConfigBuilder {
         self
     }
 
-    /// Speaks these application protocols (ALPN), the most wanted first. A client that offers only others is refused.
-    pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
-        self.alpn = protocols.into_iter().map(|protocol| protocol.as_ref().to_vec()).collect();
-        self
-    }
-
-    /// Whether clients may take up earlier sessions, by tickets; they may unless told.
-    pub fn resumption(mut self, on: bool) -> Self {
-        self.resumes = on;
-        self
-    }
-
-    /// TLS 1.3 alone, unless false: then TLS 1.2 too, which is the default.
-    pub fn only_tls13(mut self, only: bool) -> Self {
-        self.versions = if only { ONLY_13 } else { rustls::ALL_VERSIONS };
-        self
-    }
-
-    /// TLS 1.2 alone: for testing a peer.
-    pub fn only_tls12(mut self) -> Self {
-        self.versions = ONLY_12;
-        self
-    }
-
-    /// Appends the keys of each session to the file that the environment variable SSLKEYLOGFILE names: for debugging.
-    pub fn log_keys_to_file(mut self) -> Self {
-        self.key_log = true;
-        self
+    builder_options! {
+        alpn: "Speaks these application protocols (ALPN), the most wanted first. A client that offers only others is refused.",
+        resumption: "Whether clients may take up earlier sessions, by tickets; they may unless told."
     }
 
     /// Builds it.
@@ -167,7 +116,7 @@ impl ServerConfigBuilder {
         let provider = provider();
         let identity_error = |error: rustls::Error| InvalidConfig::Identity(error.to_string());
         let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(self.versions)
+            .with_protocol_versions(self.options.versions)
             .map_err(identity_error)?
             .with_client_cert_verifier(verifier(self.clients)?);
         let mut config = if self.named.is_empty() {
@@ -178,17 +127,15 @@ impl ServerConfigBuilder {
         } else {
             builder.with_cert_resolver(Arc::new(Named::new(self.identity, self.named)?))
         };
-        config.alpn_protocols = self.alpn;
-        if self.resumes {
+        config.key_log = self.options.key_log();
+        config.alpn_protocols = self.options.alpn;
+        if self.options.resumes {
             config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(identity_error)?;
         } else {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
-        if self.key_log {
-            config.key_log = Arc::new(KeyLogFile::new());
-        }
-        Ok(ServerConfig { rustls: Arc::new(config), settings: self.settings })
+        Ok(ServerConfig { rustls: Arc::new(config), settings: self.options.settings })
     }
 }
 
@@ -257,7 +204,7 @@ impl fmt::Debug for ServerConfig {
 impl fmt::Debug for ServerConfigBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerConfigBuilder")
-            .field("settings", &self.settings)
+            .field("settings", &self.options.settings)
             .finish_non_exhaustive()
     }
 }

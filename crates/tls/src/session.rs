@@ -18,6 +18,7 @@ use millrun_transport::{Opener, Transport, Watermarks};
 use crate::inbound::Inbound;
 use crate::machine::Machine;
 use crate::settings::Settings;
+use crate::spill::Spill;
 use crate::state::Stage;
 
 /// One TLS connection.
@@ -31,8 +32,8 @@ pub(crate) struct Session {
     pub(crate) machine: RefCell<Machine>,
     /// Ciphertext that has come. The lower face takes it out while the transport below receives into it.
     pub(crate) inbound: RefCell<Inbound>,
-    /// Plaintext that has no taker yet: of one record at most, since no other is opened before it is gone.
-    pub(crate) spill: RefCell<Vec<u8>>,
+    /// Plaintext that has no taker yet.
+    pub(crate) spill: RefCell<Spill>,
     /// Plaintext that is not sealed yet.
     pub(crate) outbound: RefCell<WriteBuffer>,
     /// The application's.

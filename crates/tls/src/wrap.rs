@@ -10,7 +10,6 @@ use millrun_transport::pressure::Pressure;
 use millrun_transport::slot::ProtocolSlot;
 use millrun_transport::{Transport, Wrapped, Wrapping};
 
-use crate::TlsError;
 use crate::below::Below;
 use crate::inbound::Inbound;
 use crate::machine::Machine;
@@ -27,9 +26,7 @@ pub(crate) fn wrap(
 ) -> io::Result<Wrapped> {
     let Wrapping { handle, upper, is_made, below, received, opened, .. } = wrapping;
     let mut inbound = Inbound::default();
-    if !inbound.append(&received, handle.blocks()) {
-        return Err(TlsError::MessageTooLong.into());
-    }
+    inbound.append(&received, handle.blocks());
     let session = Rc::new_cyclic(|this| Session {
         this: this.clone(),
         settings,
