@@ -153,9 +153,10 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         name: "millrun-fuzz-drivers",
-        below: &[SELECTOR, SIM, LOOP, TRANSPORT, PROTOCOL],
+        below: &[SELECTOR, SIM, LOOP, TRANSPORT, PROTOCOL, TLS],
         in_tests: &[],
         outside: &[
+            ("rcgen", "a certificate, made when TLS is fuzzed"),
             ("arbitrary", "steps out of bytes"),
             ("bytes", "what is written without a copy"),
         ],

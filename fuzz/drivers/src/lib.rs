@@ -12,6 +12,7 @@ mod decode;
 
 pub mod buffer;
 pub mod inbox;
+pub mod tls;
 pub mod transport;
 
 use arbitrary::{Arbitrary, Unstructured};
@@ -20,10 +21,11 @@ use arbitrary::{Arbitrary, Unstructured};
 pub type Drive = fn(&[u8]);
 
 /// What can be fuzzed, by name: `fuzz/fuzz_targets/NAME.rs` and `fuzz/corpus/NAME`.
-pub const TARGETS: [(&str, Drive); 3] = [
+pub const TARGETS: [(&str, Drive); 4] = [
     ("inbox", |bytes| replay(bytes, inbox::run)),
     ("buffer", |bytes| replay(bytes, buffer::run)),
     ("transport", |bytes| replay(bytes, transport::run)),
+    ("tls", |bytes| replay(bytes, tls::run)),
 ];
 
 /// Decodes a case as the fuzzer does, and runs it.

@@ -46,6 +46,11 @@ fn the_write_buffer_gives_the_bytes_of_the_model() {
 }
 
 #[test]
+fn tls_keeps_its_promises_whoever_is_on_the_way() {
+    replay("tls");
+}
+
+#[test]
 fn a_transport_keeps_its_promises() {
     replay("transport");
 }

@@ -20,12 +20,12 @@ pub(crate) const HELP: &str = "\
 cargo xtask fuzz [--seconds N] [--target NAME] [--keep]
 
   --seconds N      how long each target runs; 60 unless told
-  --target NAME    this one alone; all when there is none: inbox, buffer, transport
+  --target NAME    this one alone; all when there is none: inbox, buffer, transport, tls
   --keep           adds to fuzz/corpus what reaches code that it does not reach yet
 ";
 
 /// As in fuzz/fuzz_targets.
-const TARGETS: [&str; 3] = ["inbox", "buffer", "transport"];
+const TARGETS: [&str; 4] = ["inbox", "buffer", "transport", "tls"];
 
 /// A case needs some milliseconds, on a loaded machine some seconds: one that takes longer never ends.
 const LONGEST_CASE_SECONDS: u32 = 30;
