@@ -1,6 +1,5 @@
 //! Dependencies point down: a crate names only layers below it, and only the packages that its row declares.
-//!
-//! The table is the rule. A new edge needs a line here, and the line says what for, so that it is seen in review.
+//! The table is the rule: a new edge needs a line here, and the line says what for, so that it is seen in review.
 
 use std::collections::BTreeSet;
 

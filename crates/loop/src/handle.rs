@@ -337,10 +337,7 @@ impl LoopHandle {
 
     /// Sets what [`report`](LoopHandle::report) calls; `None` restores the default one, which logs (L-101). A closed
     /// loop drops it, and has the default one: it may hold a handle of the loop, and nobody would break that circle.
-    #[expect(
-        clippy::type_complexity,
-        reason = "a name for it would hide what a caller has to write"
-    )]
+    #[expect(clippy::type_complexity, reason = "a name would hide what a caller writes")]
     pub fn set_exception_handler(&self, handler: Option<Rc<dyn Fn(&LoopHandle, &ErrorContext)>>) {
         if self.is_closed() {
             self.0.drop_reported("an exception handler of a closed loop", handler);
