@@ -97,6 +97,29 @@ fn what_waits_holds_memory_near_its_size() {
     assert_eq!(counts.made - counts.given, 1, "a small one holds the rest");
 }
 
+/// What is mostly full stays where it is: in what waits, and before owned bytes.
+#[test]
+fn a_block_that_is_mostly_full_is_not_copied() {
+    let place = |buffer: &WriteBuffer| buffer.chunks().next().unwrap().as_ptr().addr();
+    let pool = BlockPool::new();
+    let mut buffer = WriteBuffer::new();
+    buffer.gather(&[1; SMALL_BLOCK / 2 + 1], &pool);
+    let before = place(&buffer);
+    buffer.push(Bytes::from_static(&[2; 1024]), &pool);
+    assert_eq!((place(&buffer), buffer.pieces()), (before, 2));
+    for (left, moves) in [(LARGE_BLOCK / 2 + 1, false), (LARGE_BLOCK / 2, true)] {
+        let pool = BlockPool::new();
+        let mut buffer = WriteBuffer::new();
+        buffer.gather(&[1; LARGE_BLOCK], &pool);
+        buffer.consume(LARGE_BLOCK - left, &pool);
+        let before = place(&buffer);
+        buffer.shrink(&pool);
+        let moved = pool.counts(BlockSize::Large).kept == 1;
+        assert_eq!((buffer.len(), moved), (left, moves));
+        assert!(moved || place(&buffer) == before);
+    }
+}
+
 /// Invariant 6: what a buffer holds stays near what it counts, however small and large writes alternate.
 #[test]
 fn a_small_write_between_large_ones_keeps_no_block() {

@@ -200,6 +200,48 @@ fn lingering_ends_by_time_by_size_and_with_the_loop() {
     assert_eq!(last.transport.write(b"x"), millrun_transport::Flow::Closed);
 }
 
+/// What comes behind a reset is nothing: there is nobody to wait for.
+#[test]
+fn a_reset_ends_a_linger() {
+    let mut world = World::new();
+    let c = answers_early(&mut world);
+    assert!(c.peer.is_open());
+    c.peer.reset();
+    world.settle();
+    assert!(!c.peer.is_open() && c.log.is_empty());
+    assert_eq!(world.event_loop.next_deadline(), None);
+}
+
+/// An end of file that was not read is no bytes that could make a reset.
+#[test]
+fn nobody_lingers_for_an_unread_end_of_file() {
+    let mut world = World::new();
+    let c = world.connect();
+    c.transport.pause_reading();
+    c.transport.write(b"the answer");
+    c.peer.send_eof();
+    c.transport.close();
+    world.settle();
+    assert_eq!((c.log.take(), c.peer.is_open()), (vec!["lost".to_owned()], false));
+    assert_eq!(c.peer.counters().shutdowns, 0);
+}
+
+/// Nor does the loop wake up for what comes then.
+#[test]
+fn t_017_a_close_that_flushes_does_not_want_to_hear() {
+    let mut world = World::new();
+    let c = world.connect();
+    c.peer.set_send_window(0);
+    c.transport.write(b"kept back");
+    c.transport.flush();
+    c.transport.close();
+    world.settle();
+    let before = world.handle().metrics().io_events;
+    c.peer.send("too late");
+    world.settle();
+    assert_eq!(world.handle().metrics().io_events, before);
+}
+
 #[test]
 fn nobody_lingers_without_need() {
     let mut world = World::new();

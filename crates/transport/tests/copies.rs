@@ -15,7 +15,7 @@ use common::World;
 use millrun_loop::BlockSize;
 use millrun_selector::{Address, ReadyCell, Socket, SocketOption, SocketOptionName, Source};
 use millrun_sim::SimPeer;
-use millrun_transport::{Flow, Protocol, SocketTransport, Transport, TransportOptions};
+use millrun_transport::{Flow, Protocol, SocketTransport, Transport, TransportOptions, Watermarks};
 
 /// Address and length of the bytes of each call, with what it was.
 #[derive(Clone, Default)]
@@ -263,25 +263,73 @@ fn what_was_received_can_be_written_after_the_block_is_read_into_again() {
 /// Else each connection whose peer does not read could hold 64 KiB for one byte.
 #[test]
 fn what_has_to_wait_holds_no_block_that_was_received_into() {
-    let mut world = World::new();
-    let written = Rc::new(RefCell::new(false));
-    let is_written = written.clone();
-    let (peer, _seen) = echo(&mut world, move |t, data| {
-        if data.len() == 65_536 && !is_written.replace(true) {
-            // Owned bytes wait as they are, so there is no block yet that could be added to.
-            assert_eq!(t.write_bytes(Bytes::from(vec![8; 20_000])), Flow::Open);
-            t.write(&data[..1]);
+    for before in [20_000, 5000] {
+        let mut world = World::new();
+        let written = Rc::new(RefCell::new(false));
+        let is_written = written.clone();
+        let (peer, _seen) = echo(&mut world, move |t, data| {
+            if data.len() == 65_536 && !is_written.replace(true) {
+                // Owned bytes wait as they are, so there is no block yet that could be added to.
+                assert_eq!(t.write_bytes(Bytes::from(vec![8; before])), Flow::Open);
+                t.flush();
+                t.write(&data[..1]);
+            }
+        });
+        peer.set_send_window(1000);
+        peer.send(vec![9; 300_000]);
+        world.settle();
+        assert!(*written.borrow(), "no large block was filled");
+        let handle = world.handle();
+        let counts = handle.blocks().counts(BlockSize::Large);
+        assert_eq!(counts.made, counts.kept as u64, "{counts:?}");
+        peer.set_send_window(usize::MAX);
+        world.settle();
+        let received = peer.received();
+        assert_eq!((received.len(), received.last()), (before + 1, Some(&9)));
+    }
+}
+
+/// What follows the first part is only counted, and leaves as soon as it is enough all the same.
+#[test]
+fn d_12_parts_of_what_was_received_leave_when_they_are_enough() {
+    const ENOUGH: usize = 16 * 1024;
+    for part in [4096, 10_000] {
+        let mut world = World::new();
+        let sizes = Rc::new(RefCell::new(Vec::new()));
+        let seen_sizes = sizes.clone();
+        let (peer, _seen) = echo(&mut world, move |t, data| {
+            t.set_write_buffer_limits(Watermarks::from_high(ENOUGH)).unwrap();
+            for part in data.chunks(part) {
+                assert_eq!(t.write(part), Flow::Open);
+                seen_sizes.borrow_mut().push(t.write_buffer_size());
+            }
+        });
+        peer.send(vec![7; 4096 + 40_000]);
+        world.settle();
+        // The first receive is of a small block.
+        let (mut expected, mut gathered) = (vec![4096], 0);
+        for part in [7; 40_000].chunks(part) {
+            gathered = if gathered + part.len() < ENOUGH { gathered + part.len() } else { 0 };
+            expected.push(gathered);
         }
-    });
-    peer.set_send_window(1000);
-    peer.send(vec![9; 300_000]);
-    world.settle();
-    assert!(*written.borrow(), "no large block was filled");
-    let handle = world.handle();
-    let counts = handle.blocks().counts(BlockSize::Large);
-    assert_eq!(counts.made, counts.kept as u64, "{counts:?}");
-    peer.set_send_window(usize::MAX);
-    world.settle();
-    let received = peer.received();
-    assert_eq!((received.len(), received.last()), (20_001, Some(&9)));
+        assert_eq!(sizes.take(), expected);
+    }
+}
+
+/// A short one would cost more as a piece of its own than its copy does.
+#[test]
+fn owned_bytes_that_wait_are_copied_if_they_are_short() {
+    for (len, copied) in [(100, true), (1023, true), (1024, false), (1025, false)] {
+        let mut world = World::new();
+        let (transport, peer, seen) = connect(&mut world, |_| ());
+        peer.set_send_window(0);
+        transport.set_gathering(false);
+        let data = Bytes::from(vec![7; len]);
+        transport.write_bytes(data.clone());
+        seen.take("write");
+        peer.set_send_window(usize::MAX);
+        world.settle();
+        let [(at, sent)] = seen.take("write")[..] else { panic!("not one piece") };
+        assert_eq!((sent, at != data.as_ptr().addr()), (len, copied));
+    }
 }

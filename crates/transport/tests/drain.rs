@@ -3,11 +3,12 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
 use common::{Log, Probe, World};
-use millrun_sim::Failure;
+use millrun_sim::{Failure, SimPeer};
 use millrun_transport::{Landing, Protocol, SocketTransport, Transport, TransportOptions};
 
 /// Leaves its place to another protocol when it is asked where bytes shall land.
@@ -45,4 +46,37 @@ fn d_21_a_protocol_that_is_set_during_the_drain_gets_the_rest() {
     let log = log.take();
     assert!(log.len() == 2 && log[1].starts_with("lost BrokenPipe"), "{log:?}");
     assert_eq!(log[0], "data last words");
+}
+
+/// Counts what it gets, 4 KiB at most each time, and has a peer that sends as much again.
+struct Counts(Rc<Cell<usize>>, SimPeer);
+
+impl Protocol for Counts {
+    fn landing(&mut self) -> Landing<'_> {
+        Landing::Shared(4096)
+    }
+
+    fn data_received(&mut self, data: &[u8]) -> io::Result<()> {
+        self.0.set(self.0.get() + data.len());
+        self.1.send(data);
+        Ok(())
+    }
+}
+
+/// More than a kernel buffers, and no more.
+#[test]
+fn d_21_the_last_words_are_eight_mebibytes_at_most() {
+    let mut world = World::new();
+    let (socket, peer) = world.sim.scripted();
+    let count = Rc::new(Cell::new(0));
+    let counts = Box::new(Counts(count.clone(), peer.clone()));
+    let options = TransportOptions::default();
+    let t = SocketTransport::new(&world.handle(), socket, counts, options).unwrap();
+    world.settle();
+    t.write(b"hello");
+    peer.fail_next_write(Failure::EPIPE);
+    t.flush();
+    peer.send(vec![b'x'; 8192]);
+    world.settle();
+    assert_eq!((count.get(), peer.is_open()), (8 << 20, false));
 }

@@ -116,6 +116,37 @@ fn f_009_changed_limits_are_checked_again_in_both_directions() {
     assert_eq!(c.log.take(), ["resume"]);
 }
 
+/// Also when it is the end of the unit that finds it: gathered below the marks, and then in part above a lower one.
+#[test]
+fn f_009_gathered_bytes_that_stay_above_a_lowered_mark_pause() {
+    let mut world = World::new();
+    let c = world.connect();
+    c.peer.set_send_window(3);
+    world.handle().unit(|| {
+        assert_eq!(c.transport.write(b"0123456789"), Flow::Open);
+        c.transport.set_write_buffer_limits(Watermarks::from_high(5)).unwrap();
+    });
+    assert_eq!((c.log.take(), c.transport.write_buffer_size()), (vec!["pause".to_owned()], 7));
+}
+
+/// Between the marks a writer is told what is true, however small its write.
+#[test]
+fn f_007_a_small_write_between_the_marks_is_told_to_wait() {
+    let mut world = World::new();
+    let c = world.connect();
+    c.transport.set_write_buffer_limits(Watermarks { low: 100, high: 20_000 }).unwrap();
+    c.peer.set_send_window(0);
+    assert_eq!(c.transport.write(&[0; 30_000]), Flow::Paused);
+    world.settle();
+    c.peer.set_send_window(29_000);
+    world.settle();
+    assert_eq!((c.log.take(), c.transport.write_buffer_size()), (vec!["pause".to_owned()], 1000));
+    assert_eq!(c.transport.write(b"x"), Flow::Paused);
+    c.peer.set_send_window(usize::MAX);
+    world.settle();
+    assert_eq!((c.log.take(), c.peer.received().len()), (vec!["resume".to_owned()], 30_001));
+}
+
 #[test]
 fn f_010_high_zero() {
     let mut world = World::new();

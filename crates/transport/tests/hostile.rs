@@ -89,6 +89,22 @@ fn d_21_an_error_that_panics_when_it_is_dropped_keeps_nobody_from_the_end() {
     assert!(!c.peer.is_open());
 }
 
+/// T-019: nor does whoever brings it meet the panic: the handler does.
+#[test]
+fn t_019_a_second_error_that_panics_when_it_is_dropped_is_reported() {
+    let mut world = World::new();
+    let c = world.connect();
+    c.transport.fail(io::Error::other("the first"));
+    c.transport.fail(bomb(false, true));
+    let reports = world.reports();
+    assert!(
+        reports.len() == 1 && reports[0].starts_with("dropping an error failed"),
+        "{reports:?}"
+    );
+    world.settle();
+    assert_eq!(c.log.take(), ["lost Other: the first"]);
+}
+
 /// Outside of any unit too: who makes a transport, queues a callback and then writes.
 #[test]
 fn t_001_a_write_outside_of_the_loop_does_not_delay_connection_made() {

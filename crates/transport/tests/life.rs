@@ -186,6 +186,31 @@ fn t_021_lost_is_called_once_and_from_the_queue() {
     assert_eq!(c.log.take(), ["data x", "lost"]);
 }
 
+/// Also not from the end of the unit, which has work left to do.
+#[test]
+fn t_021_what_a_unit_left_is_no_turn_in_the_queue() {
+    let mut world = World::new();
+    let c = world.connect();
+    let (handle, log) = (world.handle(), c.log.clone());
+    handle.unit(|| {
+        c.transport.write(b"never");
+        handle.call_soon(move || log.push("queued before it")).unwrap();
+        c.transport.abort();
+    });
+    assert!(c.log.is_empty());
+    world.settle();
+    assert_eq!(c.log.take(), ["queued before it", "lost"]);
+
+    let c = handle.unit(|| {
+        let c = world.make();
+        c.transport.write(b"early");
+        c
+    });
+    assert!(c.log.is_empty(), "T-001");
+    world.settle();
+    assert_eq!((c.log.take(), c.peer.received()), (vec!["made".to_owned()], b"early".to_vec()));
+}
+
 #[test]
 fn p_013_abort_in_connection_made() {
     // Also T-022: the start of reading finds it closing.
@@ -351,4 +376,14 @@ fn limits_in_the_wrong_order_are_refused_at_the_start() {
     let error = SocketTransport::new(&world.handle(), socket, probe, options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert_eq!(world.sim.open_sockets(), 0);
+}
+
+#[test]
+fn a_family_tells_its_options() {
+    let world = World::new();
+    let family = TransportFamily::new(&world.handle(), &TransportOptions::default(), None).unwrap();
+    let text = format!("{family:?}");
+    for part in ["watermarks: Watermarks", "close_timeout: 30s", "gathering: true"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
 }

@@ -112,6 +112,33 @@ fn t_007_any_other_error_goes_to_the_handler_too() {
     }
 }
 
+/// T-006: an error of the system has a number, or is of a kind that has one. Either will do.
+#[test]
+fn t_006_of_an_error_of_the_system_the_handler_hears_nothing() {
+    for failure in [Failure::ENOBUFS, ErrorKind::ConnectionReset.into()] {
+        let mut world = World::new();
+        let c = world.connect();
+        c.peer.fail_next_read(failure);
+        c.peer.send("unread");
+        world.settle();
+        let log = c.log.take();
+        assert!(log.len() == 1 && log[0].contains(": receiving from "), "{log:?}");
+        assert!(world.reports().is_empty(), "{log:?}");
+    }
+}
+
+/// A receive that is not worth its call is not made.
+#[test]
+fn t_003_that_a_socket_is_writable_is_no_reason_to_read() {
+    let mut world = World::new();
+    let c = world.connect_ungathered();
+    c.peer.set_send_window(0);
+    c.transport.write(b"x");
+    c.peer.set_send_window(usize::MAX);
+    world.settle();
+    assert_eq!((c.peer.received(), c.peer.reads()), (b"x".to_vec(), vec![]));
+}
+
 fn bytes_then_reset(c: &Connection) {
     c.peer.send("last words");
     c.peer.reset();
@@ -281,6 +308,50 @@ fn t_029_an_event_in_flight_for_a_lost_connection_does_nothing() {
     }
     assert_eq!((a, b), (vec!["data x".to_owned(), "lost".to_owned()], vec!["lost".to_owned()]));
     pair.take();
+}
+
+/// Pauses all connections at its first bytes. Where they land is all the same to it, so it is asked once.
+struct Pauses(Rc<RefCell<Vec<Rc<SocketTransport>>>>, Rc<Cell<usize>>);
+
+impl Protocol for Pauses {
+    fn landing(&mut self) -> Landing<'_> {
+        Landing::Anywhere
+    }
+
+    fn data_received(&mut self, data: &[u8]) -> io::Result<()> {
+        self.1.set(self.1.get() + 1);
+        if data == b"pause" {
+            self.0.borrow().iter().for_each(|transport| transport.pause_reading());
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn t_013_an_event_in_flight_for_a_paused_connection_is_not_read() {
+    let mut world = World::new();
+    let (all, calls) = (Rc::default(), Rc::new(Cell::new(0)));
+    let peers: Vec<_> = (0..2)
+        .map(|_| {
+            let (socket, peer) = world.sim.scripted();
+            let protocol = Box::new(Pauses(Rc::clone(&all), calls.clone()));
+            let options = TransportOptions::default();
+            let transport =
+                SocketTransport::new(&world.handle(), socket, protocol, options).unwrap();
+            all.borrow_mut().push(transport);
+            peer.send("x");
+            peer
+        })
+        .collect();
+    world.settle();
+    assert_eq!(calls.take(), 2);
+    peers.iter().for_each(|peer| peer.send("pause"));
+    world.settle();
+    assert_eq!(calls.take(), 1, "whoever is called first pauses both");
+    all.borrow().iter().for_each(|transport| transport.resume_reading());
+    world.settle();
+    assert_eq!(calls.take(), 1);
+    all.take();
 }
 
 /// Has so much room, and takes what comes.
@@ -463,4 +534,24 @@ fn what_landing_does_to_the_transport_counts_at_once() {
         world.settle();
         assert_eq!(log.take(), expected);
     }
+}
+
+/// No room in memory of its own is no room: it is not asked again, and told nothing.
+#[test]
+fn d_01_own_memory_that_is_full_pauses() {
+    let mut world = World::new();
+    let (socket, peer) = world.sim.scripted();
+    let log = Log::default();
+    let full = Meddler {
+        transport: None,
+        meddle: |_, log| log.push("asked"),
+        memory: Vec::new(),
+        log: log.clone(),
+    };
+    let options = TransportOptions::default();
+    let t = SocketTransport::new(&world.handle(), socket, Box::new(full), options).unwrap();
+    peer.send("x");
+    world.settle();
+    assert_eq!((log.take(), t.is_reading()), (vec!["asked".to_owned()], false));
+    assert!(peer.reads().is_empty());
 }

@@ -80,6 +80,32 @@ fn t_044_with_bytes_buffered_a_write_only_appends() {
     assert_eq!(c.peer.received(), b"one two three");
 }
 
+/// Nothing is left to be done that could be: the kernel will say when.
+#[test]
+fn t_044_what_only_waits_gives_the_loop_nothing_to_do() {
+    let mut world = World::new();
+    let c = world.connect();
+    c.peer.set_send_window(0);
+    c.transport.write(b"one");
+    world.settle();
+    c.transport.write(b"two");
+    c.transport.write_bytes(Bytes::from(vec![b'x'; 5000]));
+    assert!(!world.event_loop.turn(Some(std::time::Duration::ZERO)).unwrap());
+}
+
+/// One piece needs no array of them, whoever it belongs to.
+#[test]
+fn t_050_one_piece_goes_out_in_a_plain_send() {
+    let mut world = World::new();
+    let c = world.connect_ungathered();
+    c.peer.set_send_window(0);
+    c.transport.write_bytes(Bytes::from(vec![b'x'; 5000]));
+    c.peer.take_calls();
+    c.peer.set_send_window(usize::MAX);
+    world.settle();
+    assert_eq!(c.peer.sends(), [Syscall::write(5000, Ok(5000))]);
+}
+
 #[test]
 fn t_045_an_empty_write_does_nothing() {
     let mut world = World::new();
