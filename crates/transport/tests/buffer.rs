@@ -70,6 +70,44 @@ fn a_full_small_block_moves_to_a_large_one_and_stays_one_piece() {
     assert_eq!(buffer.pieces(), 2);
 }
 
+/// A large block is filled to its end before there is another.
+#[test]
+fn what_a_large_block_has_no_room_for_goes_into_the_next() {
+    let pool = BlockPool::new();
+    let mut buffer = WriteBuffer::new();
+    buffer.gather(&[7; LARGE_BLOCK - 10], &pool);
+    buffer.gather(&[8; 20], &pool);
+    let lengths: Vec<_> = buffer.chunks().map(<[u8]>::len).collect();
+    assert_eq!(lengths, [LARGE_BLOCK, 10]);
+}
+
+/// What is copied takes a block of its size: what fits into a small one takes no large one.
+#[test]
+fn a_copy_takes_a_block_of_its_size() {
+    let made =
+        |pool: &BlockPool| (pool.counts(BlockSize::Small).made, pool.counts(BlockSize::Large).made);
+    for (len, expected) in [(SMALL_BLOCK, (1, 0)), (SMALL_BLOCK + 1, (0, 1))] {
+        let (pool, mut buffer) = (BlockPool::new(), WriteBuffer::new());
+        buffer.gather(&vec![7; len], &pool);
+        assert_eq!(made(&pool), expected);
+        // What is shared, when it has to wait.
+        let (pool, mut buffer) = (BlockPool::new(), WriteBuffer::new());
+        let received = Block::of(LARGE_BLOCK);
+        pool.lend(&received);
+        buffer.gather(&received[..len], &pool);
+        assert_eq!(made(&pool), (0, 0), "it is shared");
+        buffer.shrink(&pool);
+        assert_eq!((made(&pool), buffer.len()), (expected, len));
+    }
+}
+
+#[test]
+fn the_text_form_tells_the_size() {
+    let mut buffer = WriteBuffer::new();
+    buffer.push(Bytes::from_static(b"one"), &BlockPool::new());
+    assert_eq!(format!("{buffer:?}"), "WriteBuffer(3 bytes in 1 pieces)");
+}
+
 #[test]
 fn given_bytes_are_kept_without_a_copy() {
     let pool = BlockPool::new();

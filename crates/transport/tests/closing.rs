@@ -54,6 +54,23 @@ fn d_20_progress_starts_the_time_anew() {
     assert_eq!(world.event_loop.next_deadline(), None, "no timer is left");
 }
 
+/// That the kernel says it had room, and takes nothing, is no progress.
+#[test]
+fn d_20_a_false_alarm_is_no_progress() {
+    let mut world = World::new();
+    let c = stalled(&mut world, 5);
+    c.transport.close();
+    world.pass(CLOSE_TIMEOUT - SECOND);
+    let sends = c.peer.sends().len();
+    c.peer.short_next_write(0);
+    c.peer.set_send_window(1);
+    world.event_loop.turn(Some(Duration::ZERO)).unwrap();
+    c.peer.set_send_window(0);
+    world.pass(2 * SECOND);
+    assert_eq!(c.log.take(), [TIMED_OUT]);
+    assert_eq!(c.peer.sends().len(), sends + 1);
+}
+
 #[test]
 fn d_20_a_close_that_flushes_leaves_no_timer() {
     let mut world = World::new();

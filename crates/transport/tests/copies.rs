@@ -333,3 +333,59 @@ fn owned_bytes_that_wait_are_copied_if_they_are_short() {
         assert_eq!((sent, at != data.as_ptr().addr()), (len, copied));
     }
 }
+
+/// A large write goes out at once, also of what was received.
+#[test]
+fn d_12_a_large_echo_does_not_wait_for_the_end_of_its_unit() {
+    let mut world = World::new();
+    let left = Rc::new(RefCell::new(Vec::new()));
+    let sees = left.clone();
+    let (peer, _seen) = echo(&mut world, move |t, data| {
+        t.write(data);
+        sees.borrow_mut().push((data.len(), t.write_buffer_size()));
+    });
+    peer.send(vec![7; 4096 + 16_384]);
+    world.settle();
+    assert_eq!(left.take(), [(4096, 4096), (16_384, 0)]);
+}
+
+/// The second part is right behind the first, and is refused, sent or told to wait all the same.
+#[test]
+fn what_follows_in_what_was_received_meets_the_marks_and_the_close() {
+    type Between = fn(&SocketTransport);
+    let limits = |t: &SocketTransport, high| {
+        t.set_write_buffer_limits(Watermarks { low: 1, high }).unwrap();
+    };
+    for (between, flow, unsent) in [
+        (Box::new(|_: &SocketTransport| ()) as Box<dyn Fn(&SocketTransport)>, Flow::Open, 20),
+        (Box::new(move |t: &SocketTransport| limits(t, 12)), Flow::Open, 0),
+        (Box::new(SocketTransport::close as Between), Flow::Closed, 0),
+        (Box::new(SocketTransport::write_eof as Between), Flow::Closed, 0),
+    ] {
+        let mut world = World::new();
+        let told = Rc::new(RefCell::new(Vec::new()));
+        let tell = told.clone();
+        let (peer, _seen) = echo(&mut world, move |t, data| {
+            t.write(&data[..10]);
+            between(t);
+            let flow = t.write(&data[10..]);
+            tell.borrow_mut().push((flow, t.write_buffer_size()));
+        });
+        peer.send(b"0123456789abcdefghij");
+        world.settle();
+        assert_eq!(told.take(), [(flow, unsent)]);
+    }
+    // The first part is above the mark already, and waits for the end of the unit.
+    let mut world = World::new();
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let tell = told.clone();
+    let (peer, _seen) = echo(&mut world, move |t, data| {
+        t.write(&data[..10]);
+        limits(t, 5);
+        tell.borrow_mut().push(t.write(&data[10..]));
+    });
+    peer.set_send_window(3);
+    peer.send(b"0123456789abcdefghij");
+    world.settle();
+    assert_eq!(told.take(), [Flow::Paused]);
+}

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use faults_support::{Seed, assert_nothing_left, reports, run_dry, seeds, sim_loop};
@@ -16,7 +16,8 @@ use millrun_loop::LoopHandle;
 use millrun_selector::{Address, ReadyCell, Socket, SocketOption, SocketOptionName, Source};
 use millrun_sim::{Rng, Sim, SimPeer};
 use millrun_transport::{
-    CloseOutcome, Flow, Protocol, SocketTransport, Transport, TransportOptions, Watermarks,
+    CloseOutcome, ConnectionOwner, Flow, Protocol, SocketTransport, Transport, TransportFamily,
+    TransportOptions, Watermarks,
 };
 
 /// What the socket, the protocol and the test share.
@@ -27,6 +28,12 @@ struct World {
     actions: Cell<u32>,
     panics: bool,
     panics_next: Cell<bool>,
+    /// The next call of this name panics.
+    panics_in: Cell<&'static str>,
+    /// A write takes all, and says that it took more.
+    boasts: Cell<bool>,
+    /// What the socket was asked.
+    asked: RefCell<Vec<String>>,
     /// Bytes that a write took, and those that were offered to one that was closed meanwhile: such a write may
     /// have taken them before.
     accepted: Cell<usize>,
@@ -42,6 +49,9 @@ impl World {
             actions: Cell::new(0),
             panics,
             panics_next: Cell::new(false),
+            panics_in: Cell::new(""),
+            boasts: Cell::new(false),
+            asked: RefCell::default(),
             accepted: Cell::new(0),
             offered: Cell::new(0),
             calls: RefCell::default(),
@@ -54,7 +64,12 @@ impl World {
 
     /// From inside a call of the socket.
     fn call_back(&self, call: &str) {
-        if self.panics_next.take() {
+        self.asked.borrow_mut().push(call.to_owned());
+        let is_it = self.panics_in.get() == call;
+        if is_it {
+            self.panics_in.take();
+        }
+        if is_it || self.panics_next.take() {
             panic!("{call} on purpose");
         }
         let Some(left) = self.actions.get().checked_sub(1) else { return };
@@ -153,12 +168,14 @@ impl Socket for Stranger {
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.world.call_back("try_write");
-        self.inner.try_write(bytes)
+        let boast = if self.world.boasts.get() { 1000 } else { 0 };
+        self.inner.try_write(bytes).map(|n| n + boast)
     }
 
     fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         self.world.call_back("try_write_vectored");
-        self.inner.try_write_vectored(pieces)
+        let boast = if self.world.boasts.get() { 1000 } else { 0 };
+        self.inner.try_write_vectored(pieces).map(|n| n + boast)
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
@@ -289,4 +306,100 @@ fn a_call_of_the_socket_that_panics_ends_the_connection() {
         world.transport.take();
         assert_nothing_left(&sim, &handle);
     }
+}
+
+/// Counts the connections that are over.
+struct Owner(Rc<World>, Cell<u32>);
+
+impl ConnectionOwner for Owner {
+    fn connection_over(&self, _: u32) {
+        self.1.set(self.1.get() + 1);
+        self.0.call_back("owner");
+    }
+}
+
+/// What panics when all is over is reported, and the rest of the end comes all the same.
+#[test]
+fn what_panics_at_the_end_is_reported() {
+    for call in ["try_read", "local_addr", "drop", "owner"] {
+        let sim = Sim::new(0);
+        let mut event_loop = sim_loop(&sim);
+        let handle = event_loop.handle();
+        let reports = reports(&handle);
+        let world = World::new(0, false);
+        let owner = Rc::new(Owner(Rc::clone(&world), Cell::new(0)));
+        let weak: Weak<dyn ConnectionOwner> = Rc::downgrade(&owner) as Weak<dyn ConnectionOwner>;
+        let family =
+            TransportFamily::new(&handle, &TransportOptions::default(), Some(weak)).unwrap();
+        let (inner, peer) = sim.scripted();
+        let socket = Box::new(Stranger { inner, world: Rc::clone(&world) });
+        let protocol = Box::new(Keeper(Rc::clone(&world)));
+        let t = family.transport(socket, protocol, None, 7).unwrap();
+        event_loop.turn(None).unwrap();
+        t.pause_reading();
+        t.write(b"answered");
+        t.flush();
+        if call == "try_read" {
+            // Whether anything is unread, which would make it linger, is asked at the end.
+            peer.send(b"unread");
+        }
+        world.panics_in.set(call);
+        t.close();
+        for _ in 0..5 {
+            event_loop.turn(Some(Duration::ZERO)).unwrap();
+        }
+        let reports = reports.take();
+        let told = reports.iter().all(|report| {
+            report.starts_with("ending a connection failed")
+                && report.contains(&format!("{call} on purpose"))
+        });
+        assert!(reports.len() == 1 && told, "{call}: {reports:?}");
+        assert_eq!((&*world.calls.borrow(), owner.1.get()), (&vec!["made", "lost"], 1));
+        assert_nothing_left(&sim, &handle);
+    }
+}
+
+/// T-023: the address of this end is asked for while there is a socket, if somebody is left who could want it.
+#[test]
+fn nobody_is_asked_for_an_address_that_nobody_can_want() {
+    for kept in [true, false] {
+        let sim = Sim::new(0);
+        let mut event_loop = sim_loop(&sim);
+        let world = World::new(0, false);
+        let (t, peer) = connect(&sim, &event_loop.handle(), &world);
+        world.transport.take();
+        event_loop.turn(None).unwrap();
+        let t = Some(t).filter(|_| kept);
+        peer.reset();
+        for _ in 0..5 {
+            event_loop.turn(Some(Duration::ZERO)).unwrap();
+        }
+        assert_eq!(*world.calls.borrow(), ["made", "lost"]);
+        assert_eq!(world.asked.borrow().contains(&"local_addr".to_owned()), kept);
+        assert!(t.is_none_or(|t| t.local_addr().is_some()));
+    }
+}
+
+/// A socket that says it took more than there was took all of it.
+#[test]
+fn a_socket_that_boasts_of_what_it_took_loses_nothing() {
+    let sim = Sim::new(0);
+    let mut event_loop = sim_loop(&sim);
+    let handle = event_loop.handle();
+    let world = World::new(0, false);
+    let (t, peer) = connect(&sim, &handle, &world);
+    event_loop.turn(None).unwrap();
+    world.boasts.set(true);
+    t.write(b"gathered, ");
+    t.flush();
+    t.writelines(&[b"in pieces, ", &[b'x'; 20_000]]);
+    t.write(b"behind");
+    t.close();
+    for _ in 0..5 {
+        event_loop.turn(Some(Duration::ZERO)).unwrap();
+    }
+    assert_eq!((t.close_outcome(), peer.received().len()), (Some(CloseOutcome::Flushed), 20_027));
+    assert_eq!(*world.calls.borrow(), ["made", "lost"]);
+    world.transport.take();
+    assert_nothing_left(&sim, &handle);
 }

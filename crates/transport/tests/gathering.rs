@@ -93,6 +93,29 @@ fn d_12_a_large_write_goes_out_at_once_with_what_was_gathered() {
     assert_eq!(c.peer.sends().len(), 2);
 }
 
+/// Both limits to the byte: from when on a write is large, and what is enough.
+#[test]
+fn d_12_a_write_of_16_kib_is_large_and_what_reaches_the_high_mark_is_enough() {
+    const LARGE: usize = 16 * 1024;
+    let mut world = World::new();
+    for (len, left) in [(LARGE - 1, LARGE - 1), (LARGE, 0)] {
+        let c = world.connect();
+        c.transport.write(&vec![b'x'; len]);
+        assert_eq!(c.transport.write_buffer_size(), left);
+        c.transport.abort();
+        let c = world.connect();
+        c.transport.write_bytes(Bytes::from(vec![b'x'; len]));
+        assert_eq!(c.transport.write_buffer_size(), left);
+        c.transport.abort();
+        let c = world.connect();
+        c.transport.set_write_buffer_limits(Watermarks::from_high(LARGE)).unwrap();
+        c.transport.write(&[b'x'; 1000]);
+        c.transport.write(&vec![b'x'; len - 1000]);
+        assert_eq!(c.transport.write_buffer_size(), left);
+        c.transport.abort();
+    }
+}
+
 #[test]
 fn flush_sends_inside_the_call() {
     let mut world = World::new();

@@ -109,13 +109,16 @@ fn t_050_one_piece_goes_out_in_a_plain_send() {
 #[test]
 fn t_045_an_empty_write_does_nothing() {
     let mut world = World::new();
-    let c = world.connect_ungathered();
-    assert_eq!(c.transport.write(b""), Flow::Open);
-    assert_eq!(c.transport.write_bytes(Bytes::new()), Flow::Open);
-    assert_eq!(c.transport.writelines(&[]), Flow::Open);
-    assert_eq!(c.transport.writelines(&[b"", b""]), Flow::Open);
-    world.settle();
-    assert!(c.peer.sends().is_empty());
+    for gathering in [false, true] {
+        let c = world.connect();
+        c.transport.set_gathering(gathering);
+        assert_eq!(c.transport.write(b""), Flow::Open);
+        assert_eq!(c.transport.write_bytes(Bytes::new()), Flow::Open);
+        assert_eq!(c.transport.writelines(&[]), Flow::Open);
+        assert_eq!(c.transport.writelines(&[b"", b""]), Flow::Open);
+        assert!(!world.event_loop.turn(Some(std::time::Duration::ZERO)).unwrap());
+        assert!(c.peer.sends().is_empty());
+    }
 }
 
 #[test]
@@ -323,6 +326,34 @@ fn t_054_when_the_buffer_is_empty_interest_goes_then_closing_or_eof_goes_on() {
     assert!(ending.peer.saw_eof() && ending.log.is_empty() && !is_polling(&ending));
     let calls = ending.peer.calls();
     assert_eq!(calls.last(), Some(&Syscall::shutdown(Shutdown::Write)));
+}
+
+/// Whatever holds the bytes: a block, owned bytes, both.
+#[test]
+fn t_054_a_close_and_an_end_wait_for_owned_bytes_too() {
+    let mut world = World::new();
+    for close in [true, false] {
+        for gathered in [&b""[..], b"head"] {
+            let c = world.connect();
+            c.peer.set_send_window(1);
+            c.transport.write(gathered);
+            c.transport.write_bytes(Bytes::from(vec![b'x'; 20_000]));
+            if close {
+                c.transport.close()
+            } else {
+                c.transport.write_eof()
+            }
+            world.settle();
+            assert!(c.log.is_empty() && !c.peer.saw_eof());
+            c.peer.set_send_window(usize::MAX);
+            world.settle();
+            assert_eq!(c.log.take(), if close { vec!["lost"] } else { vec![] });
+            assert_eq!(
+                (c.peer.received().len(), c.peer.saw_eof()),
+                (gathered.len() + 20_000, true)
+            );
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,6 @@
 //! unusual?) is one look.
 
 use std::cell::Cell;
-use std::fmt;
 
 use crate::lifecycle::Lifecycle;
 use crate::pressure::Pressure;
@@ -23,7 +22,7 @@ pub(super) const LEFT: u32 = 1 << 20;
 pub(super) const SETTLING: u32 = 1 << 21;
 /// The last read filled a whole block: the next one gets a large one.
 pub(super) const FILLED: u32 = 1 << 22;
-/// The kernel took at least one byte. Never cleared.
+/// The kernel took all of what was buffered, at least once. Never cleared.
 pub(super) const SENT: u32 = 1 << 23;
 /// `connection_lost` was called, and the socket waits for the peer to read what was sent. Set once.
 pub(super) const LINGERS: u32 = 1 << 24;
@@ -148,10 +147,4 @@ impl State {
 
 const fn life_bits(life: Lifecycle) -> u32 {
     life.bits() as u32
-}
-
-impl fmt::Debug for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "State({:?}, {:?}, {:#b})", self.life(), self.pressure(), self.0.get() >> 18)
-    }
 }

@@ -162,7 +162,8 @@ impl SocketTransport {
             Ok(Ok(sent)) => sent,
             other => return self.piece_sent_in_part(flat(other), piece.into()),
         };
-        if sent != all {
+        // More than there was is all of it: a stranger's socket may say so.
+        if sent < all {
             return self.piece_sent_in_part(Ok(sent), piece.into());
         }
         self.handle().blocks().give(piece.block);
@@ -213,12 +214,12 @@ impl SocketTransport {
         let mut out = Outgoing::take(self);
         let all = out.buffer.len() + data.len();
         match self.ask_to_send(|socket| data.send_behind(&out.buffer, socket)) {
-            Ok(Ok(n)) if n == all => {
+            Ok(Ok(n)) if n >= all => {
                 out.buffer.clear(self.handle().blocks());
                 drop(out);
                 self.state.set_for(SENT, SENDING);
                 if !self.state.is_plainly_at_rest() {
-                    self.sent(n > 0);
+                    self.sent(true);
                 }
             }
             other => self.sent_less(flat(other), data, out),
@@ -230,7 +231,7 @@ impl SocketTransport {
     fn sent_less(&self, sent: io::Result<usize>, data: Data<'_>, mut out: Outgoing<'_>) {
         self.state.clear(SENDING);
         let pool = self.handle().blocks();
-        let (before, behind) = (out.buffer.len(), data.len());
+        let before = out.buffer.len();
         let sent = match sent {
             Ok(n) => n,
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
@@ -241,18 +242,11 @@ impl SocketTransport {
             }
         };
         out.buffer.consume(sent, pool);
-        if sent > 0 {
-            self.state.set(SENT);
-        }
-        if sent < before + behind {
-            data.keep(sent.saturating_sub(before), &mut out.buffer, pool);
-            out.buffer.shrink(pool);
-            drop(out);
-            self.state.set(BLOCKED);
-            self.update_interest();
-        } else {
-            drop(out);
-        }
+        data.keep(sent.saturating_sub(before), &mut out.buffer, pool);
+        out.buffer.shrink(pool);
+        drop(out);
+        self.state.set(BLOCKED);
+        self.update_interest();
         self.sent(sent > 0);
     }
 
