@@ -27,6 +27,9 @@ fn d_20_a_close_without_progress_ends_after_30_s() {
     let mut world = World::new();
     assert_eq!(CLOSE_TIMEOUT, 30 * SECOND);
     let c = stalled(&mut world, 5);
+    // From the close on, however long it had stalled by then.
+    world.pass(100 * SECOND);
+    assert!(c.log.is_empty());
     c.transport.close();
     world.pass(CLOSE_TIMEOUT - SECOND);
     assert!(c.log.is_empty());
@@ -223,9 +226,11 @@ fn a_reset_ends_a_linger() {
     let mut world = World::new();
     let c = answers_early(&mut world);
     assert!(c.peer.is_open());
+    let reads = c.peer.reads().len();
     c.peer.reset();
     world.settle();
     assert!(!c.peer.is_open() && c.log.is_empty());
+    assert_eq!(c.peer.reads().len(), reads + 1, "it asks no further");
     assert_eq!(world.event_loop.next_deadline(), None);
 }
 

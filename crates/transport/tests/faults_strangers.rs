@@ -32,6 +32,8 @@ struct World {
     panics_in: Cell<&'static str>,
     /// A write takes all, and says that it took more.
     boasts: Cell<bool>,
+    /// Done by the next send.
+    in_send: Cell<Option<fn(&SocketTransport)>>,
     /// What the socket was asked.
     asked: RefCell<Vec<String>>,
     /// Bytes that a write took, and those that were offered to one that was closed meanwhile: such a write may
@@ -51,6 +53,7 @@ impl World {
             panics_next: Cell::new(false),
             panics_in: Cell::new(""),
             boasts: Cell::new(false),
+            in_send: Cell::new(None),
             asked: RefCell::default(),
             accepted: Cell::new(0),
             offered: Cell::new(0),
@@ -65,6 +68,11 @@ impl World {
     /// From inside a call of the socket.
     fn call_back(&self, call: &str) {
         self.asked.borrow_mut().push(call.to_owned());
+        if call.starts_with("try_write") {
+            if let (Some(act), Some(t)) = (self.in_send.take(), &*self.transport.borrow()) {
+                act(t);
+            }
+        }
         let is_it = self.panics_in.get() == call;
         if is_it {
             self.panics_in.take();
@@ -402,4 +410,35 @@ fn a_socket_that_boasts_of_what_it_took_loses_nothing() {
     assert_eq!(*world.calls.borrow(), ["made", "lost"]);
     world.transport.take();
     assert_nothing_left(&sim, &handle);
+}
+
+/// A close, or an end of writing, from inside a send waits for what that send does not take.
+#[test]
+fn what_is_being_sent_is_not_over_yet() {
+    for close in [true, false] {
+        let sim = Sim::new(0);
+        let mut event_loop = sim_loop(&sim);
+        let handle = event_loop.handle();
+        let world = World::new(0, false);
+        let (t, peer) = connect(&sim, &handle, &world);
+        event_loop.turn(None).unwrap();
+        peer.set_send_window(3);
+        world.in_send.set(Some(if close { |t| t.close() } else { |t| t.write_eof() }));
+        t.write(b"0123456789");
+        t.flush();
+        for window in [3, usize::MAX] {
+            peer.set_send_window(window);
+            for _ in 0..3 {
+                event_loop.turn(Some(Duration::ZERO)).unwrap();
+            }
+            assert_eq!(peer.saw_eof(), window == usize::MAX);
+        }
+        assert_eq!(peer.received(), b"0123456789");
+        let lost = world.calls.borrow().contains(&"lost");
+        assert_eq!(lost, close);
+        t.abort();
+        event_loop.turn(Some(Duration::ZERO)).unwrap();
+        world.transport.take();
+        assert_nothing_left(&sim, &handle);
+    }
 }

@@ -310,31 +310,35 @@ fn t_029_an_event_in_flight_for_a_lost_connection_does_nothing() {
     pair.take();
 }
 
-/// Pauses all connections at its first bytes. Where they land is all the same to it, so it is asked once.
-struct Pauses(Rc<RefCell<Vec<Rc<SocketTransport>>>>, Rc<Cell<usize>>);
+/// Pauses or aborts all connections when it is told to. Where bytes land is all the same to it, so it is asked once.
+struct Commander(Rc<RefCell<Vec<Rc<SocketTransport>>>>, Rc<Cell<usize>>);
 
-impl Protocol for Pauses {
+impl Protocol for Commander {
     fn landing(&mut self) -> Landing<'_> {
         Landing::Anywhere
     }
 
     fn data_received(&mut self, data: &[u8]) -> io::Result<()> {
         self.1.set(self.1.get() + 1);
-        if data == b"pause" {
-            self.0.borrow().iter().for_each(|transport| transport.pause_reading());
+        for transport in &*self.0.borrow() {
+            match data {
+                b"pause" => transport.pause_reading(),
+                b"abort" => transport.abort(),
+                _ => {}
+            }
         }
         Ok(())
     }
 }
 
 #[test]
-fn t_013_an_event_in_flight_for_a_paused_connection_is_not_read() {
+fn t_029_an_event_in_flight_for_a_paused_or_lost_connection_reads_nothing() {
     let mut world = World::new();
     let (all, calls) = (Rc::default(), Rc::new(Cell::new(0)));
     let peers: Vec<_> = (0..2)
         .map(|_| {
             let (socket, peer) = world.sim.scripted();
-            let protocol = Box::new(Pauses(Rc::clone(&all), calls.clone()));
+            let protocol = Box::new(Commander(Rc::clone(&all), calls.clone()));
             let options = TransportOptions::default();
             let transport =
                 SocketTransport::new(&world.handle(), socket, protocol, options).unwrap();
@@ -350,7 +354,11 @@ fn t_013_an_event_in_flight_for_a_paused_connection_is_not_read() {
     assert_eq!(calls.take(), 1, "whoever is called first pauses both");
     all.borrow().iter().for_each(|transport| transport.resume_reading());
     world.settle();
-    assert_eq!(calls.take(), 1);
+    assert_eq!(calls.take(), 1, "the other gets it then, and pauses both again");
+    all.borrow().iter().for_each(|transport| transport.resume_reading());
+    peers.iter().for_each(|peer| peer.send("abort"));
+    world.settle();
+    assert_eq!(calls.take(), 1, "whoever is called first aborts both");
     all.take();
 }
 
