@@ -314,6 +314,19 @@ fn d_12_parts_of_what_was_received_leave_when_they_are_enough() {
         }
         assert_eq!(sizes.take(), expected);
     }
+    // To the byte: one, and then all the others.
+    let mut world = World::new();
+    let left = Rc::new(RefCell::new(Vec::new()));
+    let sees = left.clone();
+    let (peer, _seen) = echo(&mut world, move |t, data| {
+        t.set_write_buffer_limits(Watermarks::from_high(ENOUGH)).unwrap();
+        t.write(&data[..1]);
+        t.write(&data[1..]);
+        sees.borrow_mut().push((data.len(), t.write_buffer_size()));
+    });
+    peer.send(vec![7; 4096 + ENOUGH]);
+    world.settle();
+    assert_eq!(left.take(), [(4096, 4096), (ENOUGH, 0)]);
 }
 
 /// A short one would cost more as a piece of its own than its copy does.
