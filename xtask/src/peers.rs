@@ -185,3 +185,12 @@ fn file_of(bytes: usize) -> Result<(std::path::PathBuf, String), String> {
     std::fs::write(&beside, &sum).map_err(|error| format!("{}: {error}", beside.display()))?;
     Ok((file, format!("{bytes} {sum}")))
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_option_that_there_is_not_is_named() {
+        let error = super::run(&["--tib".to_owned()]).unwrap_err();
+        assert_eq!(error, "expected nothing or --gib, got \"--tib\"");
+    }
+}
