@@ -16,6 +16,9 @@ static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// Far above what doubling costs between a block and these reads, and far below their bytes.
 const FEW: usize = 32;
 
+/// A block and what counts who holds it; and less than doubling costs.
+const ONCE: usize = 4;
+
 struct Both {
     blocks: BlockPool,
     intake: Intake,
@@ -68,6 +71,25 @@ fn what_is_over_the_limit_is_moved_few_times() {
         assert!(matches!(attempt, Attempt::Over(over) if !over.found), "{attempt:?}");
         assert!(asked <= FEW, "{asked} times");
     }
+}
+
+/// All of it is there: nothing need be doubled on the way.
+#[test]
+fn what_has_landed_is_moved_once() {
+    let mut both = Both::new(65_536);
+    both.intake.feed(&vec![b'x'; 65_536], &both.blocks);
+    assert_eq!(both.attempt(&mut Peek).0, Attempt::Shown);
+    both.intake.feed(&vec![b'x'; 5_000_000], &both.blocks);
+    let (attempt, asked) = both.attempt(&mut Exact(5_000_000));
+    assert_eq!(attempt, Attempt::Taken(5_000_000));
+    assert!(asked <= ONCE, "{asked} times");
+
+    both.intake.feed(&vec![b'x'; 100_000], &both.blocks);
+    assert_eq!(both.attempt(&mut Peek).0, Attempt::Shown);
+    both.intake.feed(&vec![b'x'; 5_000_000], &both.blocks);
+    let (attempt, asked) = both.attempt(&mut Line::default());
+    assert!(matches!(attempt, Attempt::Over(over) if over.consumed == 5_165_536), "{attempt:?}");
+    assert!(asked <= ONCE && both.inbox.capacity() == 5_165_536, "{asked} times");
 }
 
 /// The same by a transport that asks how much room there is.

@@ -1,60 +1,14 @@
 //! Each rule of reading from a buffer with a limit, one by one.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use millrun_loop::{BlockPool, BlockSize, LARGE_BLOCK, SMALL_BLOCK};
+mod halves;
+
+use halves::Both;
+use millrun_loop::{BlockSize, LARGE_BLOCK, SMALL_BLOCK};
 use millrun_protocol::inbox::{
-    AtEnd, Attempt, EmptySeparator, Exact, Inbox, Intake, InvalidLimit, LimitOverrun, Line, Need,
-    Peek, Separators, Until, UpTo,
+    AtEnd, Attempt, EmptySeparator, Exact, IncompleteRead, Intake, InvalidLimit, LimitOverrun,
+    Line, Need, Peek, Separators, Until, UpTo,
 };
-
-struct Both {
-    blocks: BlockPool,
-    intake: Intake,
-    inbox: Inbox,
-}
-
-impl Both {
-    fn new(limit: usize) -> Both {
-        let intake = Intake::new(limit).unwrap();
-        Both { blocks: BlockPool::new(), intake, inbox: Inbox::default() }
-    }
-
-    fn with(limit: usize, data: &[u8]) -> Both {
-        let mut both = Both::new(limit);
-        both.feed(data);
-        both
-    }
-
-    fn feed(&mut self, data: &[u8]) {
-        self.intake.feed(data, &self.blocks);
-    }
-
-    fn attempt(&mut self, need: &mut impl Need) -> Attempt {
-        self.inbox.attempt(need, &self.intake, &self.blocks)
-    }
-
-    /// The result of a read that must succeed.
-    fn read(&mut self, mut need: impl Need) -> &[u8] {
-        match self.attempt(&mut need) {
-            Attempt::Taken(n) => self.inbox.lent(n),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn until(&mut self, separators: &[&[u8]]) -> Result<&[u8], LimitOverrun> {
-        let mut need = Until::new(Separators::Several(separators)).unwrap();
-        match self.attempt(&mut need) {
-            Attempt::Taken(n) => Ok(self.inbox.lent(n)),
-            Attempt::Over(overrun) => Err(overrun),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn left(&mut self) -> Vec<u8> {
-        let n = self.inbox.take_up_to(usize::MAX, &self.intake, &self.blocks);
-        self.inbox.lent(n).to_vec()
-    }
-}
 
 #[test]
 fn st_001_a_limit_of_zero_is_refused() {
@@ -121,6 +75,15 @@ fn st_020_a_line_as_long_as_the_limit_is_fine() {
     let mut both = Both::with(7, b"12345678\nrest");
     let over = LimitOverrun { consumed: 8, found: true };
     assert_eq!(both.attempt(&mut Line::default()), Attempt::Over(over));
+}
+
+#[test]
+fn st_020_a_line_that_fills_the_limit_may_still_end() {
+    let mut both = Both::with(7, b"1234567");
+    let mut need = Line::default();
+    assert_eq!(both.attempt(&mut need), Attempt::Wait(8));
+    both.feed(b"\n");
+    assert_eq!(both.read(need), b"1234567\n");
 }
 
 /// ST-021, ST-022 as D-06 has it.
@@ -196,6 +159,8 @@ fn st_032_the_limit_counts_to_the_winning_match() {
     assert_eq!(Both::with(2, b"ab\r\n").until(&[b"\r\n"]).unwrap(), b"ab\r\n");
     let tie = Both::with(2, b"ab\r\n").until(&[b"\r\n", b"\n"]).map(<[u8]>::to_vec);
     assert_eq!(tie, Err(LimitOverrun { consumed: 3, found: true }));
+    let other_order = Both::with(2, b"ab\r\n").until(&[b"\n", b"\r\n"]).map(<[u8]>::to_vec);
+    assert_eq!(other_order, tie);
 }
 
 #[test]
@@ -343,4 +308,28 @@ fn clearing_gives_the_memory_back() {
     both.inbox.clear(&both.intake, &both.blocks);
     assert_eq!(both.blocks.counts(BlockSize::Small).kept, 2);
     assert_eq!((both.left(), both.intake.room()), (Vec::new(), 2000));
+}
+
+/// The words of the errors, and what they don't show: bytes.
+#[test]
+fn errors_say_what_was_expected_and_what_came() {
+    let exact = IncompleteRead { partial: b"secret".to_vec(), expected: Some(10) };
+    assert_eq!(exact.to_string(), "expected 10 bytes, got 6 and the end of file");
+    let text = format!("{exact:?}");
+    assert_eq!(text, "IncompleteRead { partial: 6 bytes, expected: Some(10) }");
+    let until = IncompleteRead { partial: b"secret".to_vec(), expected: None };
+    assert_eq!(until.to_string(), "expected a separator, got 6 bytes and the end of file");
+    let over = |found| LimitOverrun { consumed: 9, found }.to_string();
+    assert_eq!(over(true), "expected a separator within the limit, found after 9 bytes");
+    assert_eq!(over(false), "expected a separator within the limit, not found after 9 bytes");
+    let empty = EmptySeparator.to_string();
+    assert_eq!(empty, "expected one or more separators of at least one byte");
+}
+
+#[test]
+fn an_intake_shows_how_much_there_is_and_no_bytes() {
+    let both = Both::with(1000, b"secret");
+    let text = format!("{:?}", both.intake);
+    assert!(text.contains("Chunk(0..6 of 4096)") && text.contains("limit: 1000"), "{text}");
+    assert!(!text.contains("secret"));
 }

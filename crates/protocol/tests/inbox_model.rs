@@ -24,6 +24,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             2 => (0..SEPARATORS.len()).prop_map(Step::Until),
             1 => Just(Step::Peek),
             2 => Just(Step::Again),
+            1 => Just(Step::PassOn),
         ],
         1..60,
     )

@@ -48,7 +48,7 @@ fn step(u: &mut Unstructured<'_>) -> Result<Step> {
         10 => Step::Again,
         // Often nothing is to be cleared: it would only make the cases shorter.
         _ if u.ratio(1, 4)? => Step::Clear,
-        _ => Step::Again,
+        _ => Step::PassOn,
     })
 }
 

@@ -236,7 +236,6 @@ impl Inbox {
                 self.front.compact();
             }
             if self.front.tail_len() == 0 {
-                let want = want.max(self.front.len() + 1);
                 if want > LARGE_BLOCK && want <= self.front.len() + back.len() {
                     // All is here: nothing need be doubled on the way there.
                     self.front.grow_to(want, blocks);

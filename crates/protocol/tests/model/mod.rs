@@ -3,7 +3,7 @@
 #![allow(unreachable_pub, reason = "it is a module of each user")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a model fails by panicking")]
 
-use millrun_loop::{BlockPool, BlockSize, LARGE_BLOCK, SMALL_BLOCK};
+use millrun_loop::{Block, BlockPool, BlockSize, LARGE_BLOCK, SMALL_BLOCK};
 use millrun_protocol::inbox::{
     Attempt, Exact, Inbox, Intake, LimitOverrun, Line, Need, Peek, Separators, Until, UpTo,
 };
@@ -34,13 +34,15 @@ pub enum Step {
     Peek,
     /// The read that waits looks again.
     Again,
+    /// The reader passes on what it was lent, which holds the block until the next time.
+    PassOn,
     /// Everything is given up.
     Clear,
 }
 
 /// A read, and what it has seen already.
 #[derive(Clone, Copy, Debug)]
-enum Reading {
+pub enum Reading {
     UpTo(UpTo),
     Exact(Exact),
     Line(Line),
@@ -55,6 +57,7 @@ pub struct Both {
     pub inbox: Inbox,
     pub model: Vec<u8>,
     limit: usize,
+    passed_on: PassedOn,
     /// How much the last read lent.
     lent: usize,
     /// The pending (given up) read's need.
@@ -77,6 +80,7 @@ impl Both {
             inbox: Inbox::default(),
             model: Vec::new(),
             limit,
+            passed_on: PassedOn::default(),
             lent: 0,
             want: 0,
             waits: None,
@@ -109,16 +113,16 @@ impl Both {
                 self.read(Reading::Exact(Exact(*n)));
             }
             Step::Line => self.read(Reading::Line(Line::default())),
-            Step::Until(which) => {
-                let separators = SEPARATORS[*which];
-                let need = Until::new(Separators::Several(separators)).unwrap();
-                self.read(Reading::Until(need, separators));
-            }
+            Step::Until(which) => self.read(Reading::until(*which)),
             Step::Peek => self.read(Reading::Peek(Peek)),
             Step::Again => {
                 if let Some(reading) = self.waits {
                     self.read(reading);
                 }
+            }
+            Step::PassOn => {
+                let lent = self.inbox.lent(self.lent);
+                self.passed_on.pass(lent, &self.blocks);
             }
             Step::Clear => {
                 self.inbox.clear(&self.intake, &self.blocks);
@@ -128,6 +132,7 @@ impl Both {
             }
         }
         assert!(self.waits.is_none() || self.want > 0, "waits for nothing, limit {limit}");
+        self.passed_on.is_unchanged();
         self.memory_is_bounded();
     }
 
@@ -136,6 +141,7 @@ impl Both {
         let n = self.inbox.take_up_to(usize::MAX, &self.intake, &self.blocks);
         assert!(self.inbox.lent(n) == self.model.as_slice(), "{n} bytes left");
         self.inbox.clear(&self.intake, &self.blocks);
+        self.passed_on.give_back(&self.blocks);
         for size in [BlockSize::Small, BlockSize::Large] {
             let counts = self.blocks.counts(size);
             assert_eq!(counts.made + counts.reused, counts.given, "blocks taken and given");
@@ -237,6 +243,31 @@ impl Both {
     }
 }
 
+/// What was passed on last, as a transport below keeps it until it has left: the block, not a copy.
+#[derive(Default)]
+pub struct PassedOn(Option<(Block, usize, Vec<u8>)>);
+
+impl PassedOn {
+    /// Keeps these bytes in place of those before, if they lie in the block that was lent last.
+    pub fn pass(&mut self, lent: &[u8], blocks: &BlockPool) {
+        self.give_back(blocks);
+        self.0 = blocks.share(lent).map(|(block, place)| (block, place, lent.to_vec()));
+    }
+
+    /// Whatever is received meanwhile.
+    pub fn is_unchanged(&self) {
+        if let Some((block, place, bytes)) = &self.0 {
+            assert!(&block[*place..*place + bytes.len()] == bytes, "what was passed on changed");
+        }
+    }
+
+    pub fn give_back(&mut self, blocks: &BlockPool) {
+        if let Some((block, ..)) = self.0.take() {
+            blocks.give(block);
+        }
+    }
+}
+
 /// What a read must come to.
 #[derive(Debug)]
 pub enum Want {
@@ -248,7 +279,14 @@ pub enum Want {
 }
 
 impl Reading {
-    fn wanted(&self, bytes: &[u8], limit: usize) -> Want {
+    /// Up to one of the [`SEPARATORS`].
+    pub fn until(which: usize) -> Reading {
+        let separators = SEPARATORS[which];
+        Reading::Until(Until::new(Separators::Several(separators)).unwrap(), separators)
+    }
+
+    /// What it must come to, with these bytes unread.
+    pub fn wanted(&self, bytes: &[u8], limit: usize) -> Want {
         match *self {
             Reading::UpTo(UpTo(max)) => match bytes.len() {
                 _ if max == 0 => Want::Take(0),
