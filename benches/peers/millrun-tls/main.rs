@@ -28,7 +28,7 @@ async fn run(handle: &LoopHandle, arguments: Arguments) -> Result<(), Box<dyn Er
         return Err(format!("no such shape: {:?}", arguments.shape).into());
     }
     let directory = arguments.certificate.ok_or("expected --certificate")?;
-    let config = ServerConfig::from_rustls(tls::server(&directory)?);
+    let config = ServerConfig::from_rustls(tls::server(&directory)?)?;
     let serve = Serve::on("127.0.0.1", 0).backlog(contract::BACKLOG.unsigned_abs());
     let server = match arguments.word {
         Some("protocol") => serve.tls(config).serve(handle, Echo::default).await?,
