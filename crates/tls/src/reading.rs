@@ -135,7 +135,7 @@ impl Session {
             Received::More => true,
             Received::NoRoom => {
                 self.step(Lifecycle::handle_pause);
-                false
+                self.deliver_nothing()
             }
             Received::Failed(what, error) => {
                 self.fatal(what, error);
@@ -146,11 +146,12 @@ impl Session {
     }
 
     /// The application takes nothing: it paused, it is closing, or it has heard of the end. A connection that is gone ends now,
-    /// unless what came before that is still to be delivered (TLS-034).
+    /// unless what came before that is still to be delivered (TLS-034), which a loop that closes never will.
     fn deliver_nothing(&self) -> bool {
         let waits = self.life.get().saw_eof()
             || self.spill.borrow().is_empty() && self.inbound.borrow().is_empty();
-        if self.is(BELOW_LOST) && (waits || self.life.get().is_closing()) {
+        let never = self.life.get().is_closing() || self.handle.is_closing();
+        if self.is(BELOW_LOST) && (waits || never) {
             if self.is_cut_off() {
                 self.set_error(TlsError::Truncated.into());
             }

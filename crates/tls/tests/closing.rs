@@ -391,6 +391,31 @@ fn a_loop_that_closes_tells_each_connection() {
     there.forget();
 }
 
+/// … also one that has paused in the middle of what came: it will not be asked again.
+#[test]
+fn a_loop_that_closes_tells_a_reader_that_has_paused() {
+    let certificates = Certificates::new();
+    let sim = Sim::new(1);
+    let (here, there) = common::run_on(&sim, async {
+        let (client, server) = (certificates.client_config(), certificates.server_config());
+        let pauses = |told: &Told| {
+            Tell::new(told).on_data(|told, _| {
+                told.transport().pause_reading();
+                Ok(())
+            })
+        };
+        let pair = Pair::with(client, server, pauses, Tell::new).await;
+        pair.there.transport().write(&vec![7; 200_000]);
+        settle().await;
+        assert!(pair.here.received().len() < 200_000);
+        (pair.here, pair.there)
+    });
+    assert_eq!(here.events(), ["made", "data", "lost"]);
+    assert_eq!(there.events().last().unwrap(), "lost");
+    here.forget();
+    there.forget();
+}
+
 /// TLS-041: a drain between close and its end is no error; one after it is a reset.
 #[test]
 fn tls_041_a_drain_while_closing_is_done_and_after_the_end_it_is_an_error() {

@@ -155,8 +155,19 @@ fn loop_closes(stage: &mut Stage<'_>) -> Played {
     stage.fill(&mut busy)?;
     let closing = stage.connect()?;
     closing.call(|t| t.close());
+    // Bytes wait for one that will not ask for them any more.
+    let mut unread = stage.connect_with(|probe| {
+        probe.on(|transport, event| {
+            if let Event::Data(_) = event {
+                transport.pause_reading();
+            }
+            Answer::Well
+        })
+    })?;
+    unread.peer_sends(stage, &pattern(0, stage.heap()))?;
+    stage.settle(&unread)?;
     stage.close_loop();
-    for line in [&idle, &busy, &closing] {
+    for line in [&idle, &busy, &closing, &unread] {
         line.record.violation()?;
         ensure_eq(Invariant::LoopCloseTellsEach, true, line.record.is_lost())?;
     }
