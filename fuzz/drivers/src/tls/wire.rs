@@ -51,7 +51,10 @@ impl Wire {
                 self.next();
                 Vec::new()
             }
-            OnTheWay::Behead(n) => self.next().split_off(n.min(self.peek())),
+            OnTheWay::Behead(n) => {
+                let mut record = self.next();
+                record.split_off(n.min(record.len()))
+            }
             OnTheWay::Truncate(n) => {
                 let mut record = self.next();
                 record.truncate(n);
