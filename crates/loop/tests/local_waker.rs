@@ -1,4 +1,4 @@
-//! Waking on the loop's own thread: a task by its place, anybody else by their waker.
+//! Waking on the loop's own thread: a task by its flag and name, anybody else by their waker.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;

@@ -9,7 +9,7 @@ use millrun_transport::{Landing, Protocol, Transport};
 
 use crate::TlsError;
 use crate::inbound::Inbound;
-use crate::session::{BELOW_EOF, BELOW_PAUSED, LENT, Session};
+use crate::session::{BELOW_EOF, BELOW_PAUSED, FAILED, LENT, PEER_CLOSED, Session};
 
 /// What the transport below calls.
 pub(crate) struct Below {
@@ -75,8 +75,8 @@ impl Protocol for Below {
         // In pieces: of what is worked off at once no more than a piece is held. What the application takes later has to be held, for
         // whoever is below can't be told to wait.
         for piece in data.chunks(LARGE_BLOCK) {
-            if session.life.get().is_ending() {
-                break; // it is nobody's any more
+            if session.life.get().is_ending() || session.is(PEER_CLOSED | FAILED) {
+                break; // it is nobody's any more, and is never opened
             }
             session.inbound.borrow_mut().append(piece, session.handle.blocks());
             session.event(|| session.work());

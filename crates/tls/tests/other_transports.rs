@@ -8,7 +8,7 @@ use std::io;
 use std::rc::Rc;
 
 use common::{Certificates, NAME, Tell, Told, noise, run, settle};
-use millrun_loop::LoopHandle;
+use millrun_loop::{BlockSize, LoopHandle};
 use millrun_tls::ClientConfig;
 use millrun_transport::{
     ClientTls, CloseOutcome, Flow, InvalidLimits, Layer, Protocol, Transport, Watermarks, Wrapping,
@@ -72,9 +72,13 @@ struct End {
 
 impl End {
     fn new(layer: &dyn Layer) -> End {
+        End::with(layer, |tell| tell)
+    }
+
+    fn with(layer: &dyn Layer, made_ready: fn(Tell) -> Tell) -> End {
         let (told, below) = (Told::default(), Rc::new(Bare::default()));
         let handle = LoopHandle::current().unwrap();
-        let (wrapping, _nobody) = Wrapping::new(&handle, Box::new(Tell::new(&told)));
+        let (wrapping, _nobody) = Wrapping::new(&handle, Box::new(made_ready(Tell::new(&told))));
         let wrapped = layer.wrap(wrapping).unwrap();
         let (mut lower, upper) = (wrapped.protocol, wrapped.transport);
         lower.connection_made(below.clone());
@@ -90,9 +94,17 @@ impl End {
 
 /// A client and a server that have shaken hands.
 async fn pair(client: &ClientConfig, certificates: &Certificates) -> (End, End) {
+    pair_with(client, certificates, |tell| tell).await
+}
+
+async fn pair_with(
+    client: &ClientConfig,
+    certificates: &Certificates,
+    servers: fn(Tell) -> Tell,
+) -> (End, End) {
     let client_layer = client.layer(NAME).unwrap();
     let (mut client, mut server) =
-        (End::new(&*client_layer), End::new(&certificates.server_config()));
+        (End::new(&*client_layer), End::with(&certificates.server_config(), servers));
     for _ in 0..10 {
         let (there, back) = (client.wrote(), server.wrote());
         for (end, bytes) in [(&mut server, there), (&mut client, back)] {
@@ -240,4 +252,36 @@ fn a_configuration_with_early_data_is_refused() {
     assert!(millrun_tls::ServerConfig::from_rustls(std::sync::Arc::new(server.clone())).is_ok());
     server.max_early_data_size = 1;
     assert!(millrun_tls::ServerConfig::from_rustls(std::sync::Arc::new(server)).is_err());
+}
+
+/// What comes behind the peer's `close_notify` is nobody's, and nobody can be told to stop: none of it is held, while our side goes on.
+#[test]
+fn what_comes_behind_the_end_is_not_held() {
+    let certificates = Certificates::new();
+    run(|_| async move {
+        let (mut client, mut server) =
+            pair_with(&certificates.client_config(), &certificates, Tell::keep_open).await;
+        client.upper.write_eof();
+        let farewell = client.wrote();
+        server.lower.data_received(&farewell).unwrap();
+        settle().await;
+        assert_eq!(server.told.events(), ["made", "eof"]);
+        let handle = LoopHandle::current().unwrap();
+        let taken = || {
+            let sizes =
+                [BlockSize::Small, BlockSize::Large].map(|size| handle.blocks().counts(size));
+            sizes.map(|counts| counts.made + counts.reused)
+        };
+        let before = taken();
+        for _ in 0..20 {
+            server.lower.data_received(&noise(100_000)).unwrap();
+        }
+        assert_eq!(taken(), before, "no block is taken for it");
+        server.upper.write(b"and our side goes on");
+        let sent = server.wrote();
+        client.lower.data_received(&sent).unwrap();
+        settle().await;
+        assert_eq!(client.told.received(), b"and our side goes on");
+        over((client, server)).await;
+    });
 }
