@@ -22,7 +22,7 @@ pub const SEED_VARIABLE: &str = "MILLRUN_SEED";
 /// ```
 ///
 /// # Panics
-/// At the first seed whose test panics or gives an error, after the seed, the last events and the command that replays
+/// With an empty range of seeds. At the first seed whose test panics or gives an error, after the seed, the last events and the command that replays
 /// it were printed. `name` is the test's, for that command.
 #[track_caller]
 pub fn check_seeds<E: fmt::Display>(
@@ -31,6 +31,7 @@ pub fn check_seeds<E: fmt::Display>(
     mut test: impl FnMut(&World) -> Result<(), E>,
 ) {
     let seeds = chosen(std::env::var(SEED_VARIABLE).ok().as_deref(), seeds);
+    assert!(!seeds.is_empty(), "{name}: expected one seed at least, got {seeds:?}");
     for seed in seeds {
         let world = World::new(seed);
         let outcome = catch_unwind(AssertUnwindSafe(|| test(&world)));
@@ -78,6 +79,12 @@ mod tests {
         assert_eq!(chosen(None, 3..9), 3..9);
         assert_eq!(chosen(Some(" 77\n"), 3..9), 77..78);
         assert!(catch_unwind(|| chosen(Some("seven"), 3..9)).is_err());
+    }
+
+    #[test]
+    #[should_panic(expected = "nothing: expected one seed at least, got 3..3")]
+    fn a_test_of_no_seed_fails() {
+        check_seeds("nothing", 3..3, |_| Ok::<(), String>(()));
     }
 
     #[test]
