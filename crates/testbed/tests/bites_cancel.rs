@@ -41,6 +41,25 @@ fn a_call_that_keeps_its_promise_is_clean() {
     assert_eq!((report.awaits, report.runs), (1, 6));
 }
 
+/// There is nothing to give up: a pass would say nothing.
+#[test]
+fn a_call_that_never_waits_is_found() {
+    let at_once = of(|_, cut| async move {
+        cut.again(async || ()).await;
+        Ok(0)
+    });
+    let unmarked = of(|_, _| async move {
+        yield_now().await;
+        Ok(0)
+    });
+    for report in [at_once, unmarked] {
+        let [whole] = &report.problems[..] else { panic!("{report}") };
+        let what =
+            "nothing was given up: expected one await at least of the call under test, got 0";
+        assert!(whole.cut.is_none() && whole.what == [what], "{report}");
+    }
+}
+
 /// What it has taken lies in its future.
 #[test]
 fn a_call_that_loses_what_it_took_is_found() {

@@ -303,3 +303,25 @@ fn a_program_that_fails_by_itself_or_by_chance_is_no_judge() {
     });
     assert_found(&report, "ECONNRESET", "it depends on chance");
 }
+
+/// A mistyped name, a number behind the last call: a pass would say nothing.
+#[test]
+fn a_choice_of_no_run_is_found() {
+    let of = |which: &Which| some("it", which, || Sim::new(1), |_| async { Ok(()) }, |_, _| ());
+    let mut which = Which::default();
+    assert!(of(&which).is_clean());
+    which.fault = Some("WRONG".to_owned());
+    let report = of(&which);
+    let calls = report.calls.len();
+    let [whole] = &report.problems[..] else { panic!("{report}") };
+    let [what] = &whole.what[..] else { panic!("{report}") };
+    let expected =
+        format!("nothing was made to fail: of its {calls} calls (from 0) none is chosen by");
+    assert!(whole.target.is_none() && what.starts_with(&expected), "{report}");
+    assert!(what.contains(r#"fault: Some("WRONG")"#), "{report}");
+    which.fault = None;
+    which.at = Some(calls);
+    assert!(!of(&which).is_clean());
+    which.at = Some(calls - 1);
+    assert!(of(&which).is_clean());
+}

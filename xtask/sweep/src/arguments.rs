@@ -30,10 +30,12 @@ pub(crate) fn parse(words: &[String]) -> Result<Arguments, String> {
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} needs a value\n\n{HELP}"));
         match word.as_str() {
-            "--seeds" => arguments.seeds = number(value()?)?,
+            "--seeds" => arguments.seeds = at_least_one(word, value()?)?,
             "--first" => arguments.first = number(value()?)?,
             "--seed" => (arguments.first, arguments.seeds) = (number(value()?)?, 1),
-            "--minutes" => arguments.minutes = Some(Duration::from_secs(60 * number(value()?)?)),
+            "--minutes" => {
+                arguments.minutes = Some(Duration::from_secs(60 * at_least_one(word, value()?)?));
+            }
             "--jobs" => arguments.jobs = number(value()?)?.max(1) as usize,
             "--scenario" => arguments.scenarios.push(scenario::named(value()?)?),
             other => return Err(format!("no such option: {other}\n\n{HELP}")),
@@ -47,6 +49,13 @@ pub(crate) fn parse(words: &[String]) -> Result<Arguments, String> {
 
 fn number(word: &str) -> Result<u64, String> {
     word.parse().map_err(|_| format!("{word} is not a number\n\n{HELP}"))
+}
+
+fn at_least_one(option: &str, word: &str) -> Result<u64, String> {
+    match number(word)? {
+        0 => Err(format!("{option} wants 1 at least, got 0: nothing would be run\n\n{HELP}")),
+        n => Ok(n),
+    }
 }
 
 #[cfg(test)]
@@ -67,6 +76,10 @@ mod tests {
         assert_eq!(names, ["mixed", "chat"]);
         let one = parse(&words("--seed 9")).unwrap();
         assert_eq!((one.first, one.seeds, one.scenarios.len()), (9, 1, scenario::ALL.len()));
+        let nothing = parse(&words("--seeds 0")).err().unwrap();
+        assert!(nothing.starts_with("--seeds wants 1 at least, got 0: nothing would be run"));
+        let nothing = parse(&words("--minutes 0")).err().unwrap();
+        assert!(nothing.starts_with("--minutes wants 1 at least, got 0: nothing would be run"));
         for wrong in ["--seeds", "--seeds many", "--scenario nobody", "--fast"] {
             assert!(parse(&words(wrong)).is_err(), "{wrong}");
         }

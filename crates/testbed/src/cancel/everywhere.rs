@@ -73,7 +73,7 @@ impl fmt::Display for Report {
 /// Runs `scenario` once, then once for each await of the call under test and each [`Way`] to give it up.
 ///
 /// `world` makes the machine: the same one each time. What the scenario gives must come out the same when the call was
-/// made again.
+/// made again. A call that never waits is a problem: there was nothing to find.
 pub fn everywhere<T, F>(
     name: &str,
     world: impl Fn() -> Sim,
@@ -95,9 +95,14 @@ where
         return report;
     }
     report.awaits = whole.awaits();
-    let each = (report.awaits > 0).then_some((1, Way::Each));
+    if report.awaits == 0 {
+        let what =
+            "nothing was given up: expected one await at least of the call under test, got 0";
+        report.problems.push(Problem { cut: None, what: vec![what.to_owned()] });
+        return report;
+    }
     let at_one = (1..=report.awaits).flat_map(|at| Way::AT_ONE.map(|way| (at, way)));
-    for (at, way) in at_one.chain(each) {
+    for (at, way) in at_one.chain([(1, Way::Each)]) {
         let cut = Cut::new(at, way);
         let ran = run(&cut, &world(), &scenario);
         report.runs += 1;

@@ -63,7 +63,8 @@ where
     some(name, &Which::default(), world, scenario, |_, _| ())
 }
 
-/// As [`everywhere`], for some of the runs, and tells how far it is: `progress(done, all)` after each.
+/// As [`everywhere`], for some of the runs, and tells how far it is: `progress(done, all)` after each. A choice of no run
+/// is a problem.
 pub fn some<T, F>(
     name: &str,
     which: &Which,
@@ -91,6 +92,13 @@ where
         return report;
     }
     let targets = which.targets(&report.calls);
+    if targets.is_empty() {
+        let calls = report.calls.len();
+        let what = format!(
+            "nothing was made to fail: of its {calls} calls (from 0) none is chosen by {which:?}"
+        );
+        report.problems.push(Problem { target: None, what: vec![what] });
+    }
     let budget = report.calls.len() * 20 + 2000;
     for (done, target) in targets.iter().enumerate() {
         let torture = Torture::failing(*target).with_budget(budget);
