@@ -73,6 +73,11 @@ impl Scene {
         witness
     }
 
+    /// How many reports the exception handler got.
+    pub(crate) fn reports(&self) -> usize {
+        self.0.reports.get()
+    }
+
     fn report(&self, context: &ErrorContext) {
         self.0.reports.set(self.0.reports.get() + 1);
         if matches!(context.error, Some(Failure::Panic(_))) {
@@ -213,11 +218,6 @@ impl Stage {
             problems.extend(witness.problems());
         }
         problems
-    }
-
-    /// How many reports the exception handler got.
-    pub(crate) fn reports(&self) -> usize {
-        self.scene.0.reports.get()
     }
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use millrun_loop::{LoopHandle, sleep, spawn, yield_now};
+use millrun_loop::{ErrorContext, LoopHandle, sleep, spawn, yield_now};
 use millrun_selector::{Address, ConnectOptions, Interest, ListenOptions, Network};
 use millrun_sim::Sim;
 use millrun_testbed::Scene;
@@ -182,6 +182,50 @@ fn a_panic_and_a_report_are_found() {
     });
     assert_found(&report, Way::Call, "its task has no output: the task panicked: dropped early");
     assert_found(&report, Way::Loop, "panics were reported");
+}
+
+/// Those of the close, too: it drops what the other ways drop before.
+#[test]
+fn what_is_reported_without_a_panic_is_found_in_every_way() {
+    let report = of(|_, cut| async move {
+        cut.again(async || {
+            let mut reports = ReportsUnlessDone(LoopHandle::current().ok());
+            yield_now().await;
+            reports.0 = None;
+        })
+        .await;
+        Ok(0)
+    });
+    for way in [Way::Call, Way::Task, Way::Owner, Way::Loop] {
+        assert_found(&report, way, r#"it was reported: ["dropped early"]"#);
+    }
+}
+
+struct ReportsUnlessDone(Option<LoopHandle>);
+
+impl Drop for ReportsUnlessDone {
+    fn drop(&mut self) {
+        if let Some(handle) = &self.0 {
+            handle.report(ErrorContext::new("dropped early"));
+        }
+    }
+}
+
+/// In the run in which nothing is given up, too.
+#[test]
+fn what_the_close_reports_of_a_task_that_is_left_is_found() {
+    let report = of(|_, cut| async move {
+        let reports = ReportsUnlessDone(LoopHandle::current().ok());
+        drop(spawn(async move {
+            let _reports = reports;
+            pending::<()>().await;
+        }));
+        cut.again(async || yield_now().await).await;
+        Ok(0)
+    });
+    let [whole] = &report.problems[..] else { panic!("{report}") };
+    let what = r#"it was reported: ["dropped early"]"#;
+    assert!(whole.cut.is_none() && whole.what.concat().contains(what), "{report}");
 }
 
 struct PanicsUnlessDone(bool);

@@ -146,6 +146,7 @@ where
     let ran = stage.run(drive(&scene, cut, guarded));
     let mut problems = Vec::new();
     let mut output = None;
+    let mut settles = true;
     let is_cut = cut.is_done();
     match ran {
         Ok(Some(Ok(Ok(value)))) => output = Some(value),
@@ -155,16 +156,18 @@ where
         Ok(None) => problems.push("it was given up by nobody".to_owned()),
         // The loop is closed under it: now.
         Err(NoOutcome::Ended(error)) if is_cut && is_stop(&error) => {
-            problems.extend(stage.close());
-            return Run { output, problems };
+            settles = false;
         }
         Err(why) => problems.push(format!("it has no outcome: {why:?}")),
     }
-    problems.extend(stage.settle());
-    if stage.reports() > 0 {
-        problems.push(format!("it was reported: {:?}", scene.heard()));
+    if settles {
+        problems.extend(stage.settle());
     }
     problems.extend(stage.close());
+    // The close reports, too.
+    if scene.reports() > 0 {
+        problems.push(format!("it was reported: {:?}", scene.heard()));
+    }
     Run { output, problems }
 }
 

@@ -201,9 +201,8 @@ where
         Err(NoOutcome::Hung(why)) => problems.push(format!("it hangs: {why}")),
         _ => problems.extend(stage.settle()),
     }
-    let reports = stage.reports();
     problems.extend(stage.close());
-    Run { outcome, heard: scene.heard(), reports, problems }
+    Run { outcome, heard: scene.heard(), reports: scene.reports(), problems }
 }
 
 /// What is wrong with a run that met these faults, where the run without one gave `first`.
