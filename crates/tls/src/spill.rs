@@ -1,4 +1,4 @@
-//! Where does plaintext wait that has no taker yet? [`Spill`]: of one record at most, since no other is opened before it is gone.
+//! Where does plaintext wait that has no taker yet? [`Spill`]: of one record at most, since no other is opened before it is gone; and while nothing waits it owns nothing.
 
 /// Plaintext that waits.
 #[derive(Default)]
@@ -28,8 +28,8 @@ impl Spill {
         memory[..n].copy_from_slice(&self.bytes[self.taken..self.taken + n]);
         self.taken += n;
         if self.is_empty() {
-            self.bytes.clear();
-            self.taken = 0;
+            // A connection that pauses here holds none of it.
+            *self = Spill::default();
         }
         n
     }
@@ -55,6 +55,6 @@ mod tests {
             seen.extend_from_slice(&memory[..n]);
         }
         assert_eq!(seen, b"some bytes and more");
-        assert_eq!((spill.taken, spill.bytes.len()), (0, 0), "nothing is kept");
+        assert_eq!((spill.taken, spill.bytes.capacity()), (0, 0), "nothing is kept");
     }
 }
