@@ -245,8 +245,9 @@ impl Session {
             Stage::Wrapped => {
                 match error {
                     Some(error) => self.set_error(error),
-                    // Nobody here ended it. Whoever is below may do without a word of the end of file; a loop that closes has
-                    // ended it, and that is no doing of the peer's.
+                    // Nobody ended it from above. So the peer did, without a word of the end of file, or somebody here who kept what is
+                    // below and ended it there: these can't be told apart, and either way what came may not be all. A loop that
+                    // closes has ended it, and that is no doing of the peer's.
                     None if !self.handle.is_closing() => self.mark(BELOW_EOF),
                     None => {}
                 }

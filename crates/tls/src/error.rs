@@ -16,8 +16,8 @@ pub enum TlsError {
     EofInHandshake,
     /// Our side closed before the handshake was done (TLS-008). `ConnectionAborted`.
     ClosedInHandshake,
-    /// The connection ended without `close_notify`: what came may be the beginning only, cut off by anybody on the way (D-14).
-    /// `UnexpectedEof`.
+    /// The connection ended without `close_notify`: what came may be the beginning only, cut off by anybody on the way (D-14),
+    /// or by whoever here kept the transport below and ended it there. `UnexpectedEof`.
     Truncated,
     /// The peer did not answer a close in time (TLS-012). `TimedOut`.
     ShutdownTimedOut,

@@ -61,6 +61,7 @@
 //! | `write_eof()` here | nothing; the peer hears the end of file. TLS 1.3 alone: see `can_write_eof` |
 //! | the peer's `close_notify` | `eof_received`. Answering true keeps our direction open, with TLS 1.3; otherwise the connection closes |
 //! | an end of file, or of the connection, without it | the bytes that came, then `connection_lost` with [`TlsError::Truncated`]: anybody on the way could have cut it. [`tolerate_truncation`](ClientConfig::tolerate_truncation) makes it an ordinary end |
+//! | `close()` or `abort()` here of the transport below, by whoever kept it | the same as without it: what came may not be all |
 //! | `abort()` here | `connection_lost(None)`; the peer hears of a truncation |
 //! | what can't be opened | an alert to the peer; the bytes before it, then `connection_lost` with [`TlsError::Protocol`] |
 //!

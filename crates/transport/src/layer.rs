@@ -7,6 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use millrun_loop::{LoopHandle, oneshot};
 
+use crate::socket::Owned;
 use crate::{InvalidLimits, Protocol, Transport, TransportOptions};
 
 /// Something that is a protocol to the transport below it, and a transport to the protocol above it.
@@ -88,6 +89,9 @@ pub enum Upper {
 /// Puts a layer over a live connection: the transport below gets its protocol, and gives what comes from now on to it. `received` is
 /// what came before and belongs to the layer. Gives the layer's transport when it is ready.
 ///
+/// A server that the connection is of closes it from above from now on. Whoever else kept the transport below should leave it alone: to
+/// end it there cuts off both sides, and with TLS both are told so.
+///
 /// # Errors
 /// What the layer can't be made with; its handshake's failure. The connection is ended (TLS-028).
 ///
@@ -109,7 +113,9 @@ pub async fn start_tls(
     (wrapping.is_made, wrapping.below, wrapping.received) =
         (is_made, Some(below.clone()), received);
     let unready = Unready(Some(below.clone()));
-    below.set_protocol(layer.wrap(wrapping)?.protocol);
+    let wrapped = layer.wrap(wrapping)?;
+    Owned::cover(&*below, &wrapped.transport);
+    below.set_protocol(wrapped.protocol);
     below.resume_reading();
     unready.ready(opened).await
 }

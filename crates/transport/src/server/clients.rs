@@ -14,8 +14,8 @@ pub(super) struct Clients {
     seats: RefCell<Vec<Seat>>,
     /// The first free seat; they form a list.
     free: Cell<Option<u32>>,
-    /// The layers over them, where there are any: what is closed in order is closed from above.
-    layers: RefCell<BTreeMap<u32, Weak<dyn Transport>>>,
+    /// The layers over them, the uppermost last, where there are any: what is closed in order is closed from above.
+    layers: RefCell<BTreeMap<u32, Vec<Weak<dyn Transport>>>>,
     live: Cell<usize>,
     /// The server is closed: no more will come.
     closed: Cell<bool>,
@@ -58,11 +58,6 @@ impl Clients {
         }
     }
 
-    /// The layer over the transport of this number.
-    pub(super) fn cover(&self, number: u32, layer: &Rc<dyn Transport>) {
-        self.layers.borrow_mut().insert(number, Rc::downgrade(layer));
-    }
-
     /// Counts one less. A number that is free already is left alone.
     fn release(&self, number: u32) {
         let mut seats = self.seats.borrow_mut();
@@ -96,17 +91,27 @@ impl Clients {
         self.live.get()
     }
 
-    /// Their transports, as of now: of each the one that its application sees.
+    /// Their transports, as of now: of each the uppermost, which its application sees, whether its layer was there from the start or came
+    /// later (`start_tls`). A layer that has ended, and may have left the transport below to somebody else, does not count.
     pub(super) fn transports(&self) -> Vec<Rc<dyn Transport>> {
-        let layers = self.layers.borrow();
-        let transport = |(number, seat): (u32, &Seat)| match seat {
-            Seat::Taken(transport) => match layers.get(&number).and_then(Weak::upgrade) {
-                Some(layer) => Some(layer),
-                None => transport.upgrade().map(|transport| transport as Rc<dyn Transport>),
-            },
-            Seat::Free(_) | Seat::Reserved => None,
+        // Asked when nothing is borrowed: a layer may be a stranger's.
+        let uppermost = |over: Vec<Rc<dyn Transport>>| {
+            let live = over.iter().rposition(|transport| transport.close_outcome().is_none());
+            over.into_iter().nth(live.unwrap_or(0))
         };
-        (0..).zip(self.seats.borrow().iter()).filter_map(transport).collect()
+        self.with_layers().into_iter().filter_map(uppermost).collect()
+    }
+
+    /// Of each connection the socket's transport, and the layers over it.
+    fn with_layers(&self) -> Vec<Vec<Rc<dyn Transport>>> {
+        let layers = self.layers.borrow();
+        let of = |(number, seat): (u32, &Seat)| {
+            let Seat::Taken(transport) = seat else { return None };
+            let mut over = vec![transport.upgrade()? as Rc<dyn Transport>];
+            over.extend(layers.get(&number).into_iter().flatten().filter_map(Weak::upgrade));
+            Some(over)
+        };
+        (0..).zip(self.seats.borrow().iter()).filter_map(of).collect()
     }
 }
 
@@ -116,6 +121,13 @@ impl ConnectionOwner for Clients {
         if self.are_over() {
             self.waiters.wake();
         }
+    }
+
+    fn connection_covered(&self, number: u32, layer: &Rc<dyn Transport>) {
+        let mut layers = self.layers.borrow_mut();
+        let over = layers.entry(number).or_default();
+        over.retain(|layer| layer.strong_count() > 0);
+        over.push(Rc::downgrade(layer));
     }
 }
 

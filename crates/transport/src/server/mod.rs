@@ -87,14 +87,14 @@ impl Server {
         self.state().close();
     }
 
-    /// Closes each connection, flushing first (SV-020).
+    /// Closes each connection, flushing first (SV-020): of one over TLS, whenever that began, the protected transport.
     pub fn close_clients(&self) {
         for transport in self.state().clients().transports() {
             transport.close();
         }
     }
 
-    /// Aborts each connection (SV-020).
+    /// Aborts each connection, likewise (SV-020).
     pub fn abort_clients(&self) {
         for transport in self.state().clients().transports() {
             transport.abort();

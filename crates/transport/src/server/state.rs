@@ -134,7 +134,7 @@ impl State {
             Ok(transport) => {
                 self.clients.seat(number, &transport);
                 if let Some(layer) = layer {
-                    self.clients.cover(number, &layer);
+                    self.clients.connection_covered(number, &layer);
                 }
                 Ok(())
             }

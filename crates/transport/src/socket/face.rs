@@ -1,6 +1,8 @@
 //! Which of all this is [`Transport`]?
 
+use std::any::{Any, TypeId};
 use std::io::{self, ErrorKind};
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +10,7 @@ use millrun_loop::catch;
 use millrun_selector::{Address, Socket, SocketOption, SocketOptionName};
 
 use super::call::copy_of;
+use super::family::Owned;
 use super::outgoing::Data;
 use super::state::{ANYWHERE, GATHERS};
 use super::{Peer, SocketTransport};
@@ -158,6 +161,14 @@ impl Transport for SocketTransport {
 
     fn option(&self, name: SocketOptionName) -> io::Result<SocketOption> {
         self.ask(|socket| socket.option(name))
+    }
+
+    /// Nothing, but for this crate: the number of a connection that is over may be another's.
+    fn extension(&self, which: TypeId) -> Option<Rc<dyn Any>> {
+        if which != TypeId::of::<Owned>() || self.state.life().is_lost() {
+            return None;
+        }
+        Some(Rc::new(self.common.owned(self.number)?))
     }
 }
 

@@ -10,7 +10,7 @@ use millrun_selector::{Address, Socket};
 
 use super::SocketTransport;
 use super::write::enough;
-use crate::{InvalidLimits, Protocol, Watermarks};
+use crate::{InvalidLimits, Protocol, Transport, Watermarks, extra_info};
 
 /// How long [`close`](crate::Transport::close) waits without progress: asyncio's time for a TLS
 /// shutdown. asyncio itself waits for ever for a peer that stalled (D-20).
@@ -47,6 +47,30 @@ pub trait ConnectionOwner {
     /// The connection of this number is over: `connection_lost` has returned and the socket is closed
     /// (T-020). Called once for each transport that was made.
     fn connection_over(&self, number: u32);
+
+    /// A layer is over the connection of this number now, or over the layer that was: the owner closes it from above. Nobody needs to
+    /// care who does not close what it counts.
+    fn connection_covered(&self, number: u32, layer: &Rc<dyn Transport>) {
+        let _ = (number, layer);
+    }
+}
+
+/// Whose is this connection, and under which number? The answer of a live socket's transport to
+/// [`extension`](Transport::extension), which layers pass on: so it is found under any number of them. Private to this crate.
+pub(crate) struct Owned {
+    owner: Weak<dyn ConnectionOwner>,
+    number: u32,
+}
+
+impl Owned {
+    /// Tells the owner of this connection, if it has one, that a layer is over it now.
+    pub(crate) fn cover(below: &dyn Transport, layer: &Rc<dyn Transport>) {
+        if let Some(owned) = extra_info::<Owned>(below) {
+            if let Some(owner) = owned.owner.upgrade() {
+                owner.connection_covered(owned.number, layer);
+            }
+        }
+    }
 }
 
 /// Makes transports that share a loop, options and an owner: what a server needs for the connections
@@ -103,6 +127,11 @@ impl TransportFamily {
 }
 
 impl Common {
+    pub(super) fn owned(&self, number: u32) -> Option<Owned> {
+        let owner = self.owner.clone()?;
+        Some(Owned { owner, number })
+    }
+
     pub(super) fn tell_over(&self, number: u32) {
         if let Some(owner) = self.owner.as_ref().and_then(Weak::upgrade) {
             owner.connection_over(number);

@@ -41,6 +41,7 @@ use millrun_loop::{ErrorContext, LoopHandle, Watch, catch};
 use millrun_selector::{Address, Interest, Key, Readiness, Socket};
 
 pub use error::{Operation, SocketError, os_error};
+pub(crate) use family::Owned;
 pub use family::{CLOSE_TIMEOUT, ConnectionOwner, TransportFamily, TransportOptions};
 
 use crate::Protocol;
