@@ -46,6 +46,7 @@ mod tests {
         assert_eq!((spill.take_into(&mut memory), spill.is_empty()), (0, true));
         spill.push(b"some bytes ");
         assert_eq!(spill.take_into(&mut memory[..3]), 3);
+        assert_eq!((spill.taken, spill.bytes.len()), (3, 11), "what is left has not moved");
         seen.extend_from_slice(&memory[..3]);
         spill.push(b"and more");
         while !spill.is_empty() {
