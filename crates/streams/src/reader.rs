@@ -254,13 +254,17 @@ where
             this.read = None;
             return Poll::Ready(result);
         }
-        if !end.waits(&mut this.need, cx) {
-            if let Poll::Ready(result) = end.poll_further(&mut this.need, cx) {
-                return Poll::Ready(finish(result.map(|n| (&*end, n))));
-            }
+        let waits = end.waits(&mut this.need, cx);
+        // Put back first: what follows may run a stranger's waker, and if that panics, the drop gives the read up.
+        let (end, _) = this.read.insert((end, finish));
+        if waits {
+            return Poll::Pending;
         }
-        this.read = Some((end, finish));
-        Poll::Pending
+        let Poll::Ready(result) = end.poll_further(&mut this.need, cx) else {
+            return Poll::Pending;
+        };
+        let Some((end, finish)) = this.read.take() else { return Poll::Pending };
+        Poll::Ready(finish(result.map(|n| (&*end, n))))
     }
 }
 

@@ -6,11 +6,12 @@ mod common;
 use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
 use std::pin::pin;
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use common::{pair, run, scripted, settle};
-use millrun_loop::{sleep, spawn, timeout};
+use millrun_loop::{catch, sleep, spawn, timeout};
 use millrun_sim::{Faults, Sim};
 use millrun_streams::{IncompleteRead, ReadError, stream_with_limit};
 
@@ -22,6 +23,42 @@ async fn give_up<F: Future>(future: F) {
         Poll::Ready(())
     })
     .await;
+}
+
+/// A stranger's waker that panics when the last of it is dropped.
+struct PanicsInDrop;
+
+impl Wake for PanicsInDrop {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+/// The poll ends early, and the future is dropped afterwards: the read is given up as any other.
+#[test]
+fn a_read_whose_waker_panics_is_given_up_when_it_is_dropped() {
+    run(async |sim| {
+        let (mut reader, _writer, peer) = scripted(&sim, 10).await;
+        let mut read = Box::pin(reader.read_exact(5000));
+        let stranger = Waker::from(Arc::new(PanicsInDrop));
+        assert!(read.as_mut().poll(&mut Context::from_waker(&stranger)).is_pending());
+        drop(stranger);
+        // Another one waits now: what was kept is dropped.
+        let mut noop = Context::from_waker(Waker::noop());
+        assert!(catch(|| read.as_mut().poll(&mut noop)).is_err());
+        drop(read);
+        let text = format!("{reader:?}");
+        assert!(text.contains("waiting: false"), "{text}");
+        // The room is the limit's again, not that of 5000 bytes.
+        peer.send([b'x'; 5000]);
+        settle().await;
+        assert!(reader.buffered() <= 20, "{} bytes", reader.buffered());
+        assert_eq!(reader.read_exact(5000).await.unwrap(), [b'x'; 5000]);
+    });
 }
 
 #[test]
