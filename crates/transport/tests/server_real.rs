@@ -2,6 +2,8 @@
 #![cfg(feature = "os")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[cfg(target_os = "linux")]
+mod accept_queue;
 mod connect_support;
 
 use std::cell::Cell;
@@ -14,6 +16,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use accept_queue::wait_for_queued;
 use connect_support::{Recorder, address, child, on_real_sockets, reports, settle, until};
 use millrun_loop::EventLoop;
 use millrun_selector::{Address, Clock, OsNetwork, SocketOption, SocketOptionName, Time};
@@ -394,6 +398,7 @@ fn sv_011_connections_that_wait_are_accepted_in_one_event() {
         let at = port(&server);
         let connect = |n| (0..n).map(|_| TcpStream::connect(("127.0.0.1", at)).unwrap());
         let mut clients: Vec<_> = connect(60).collect();
+        wait_for_queued(at, 60);
         server.start_serving().unwrap();
         let before = handle.metrics().io_events;
         until(|| server.connections() > 0).await;
@@ -401,6 +406,7 @@ fn sv_011_connections_that_wait_are_accepted_in_one_event() {
         assert_eq!(handle.metrics().io_events - before, 1);
         // It found many, so the next event takes all, too.
         clients.extend(connect(10));
+        wait_for_queued(at, 10);
         until(|| server.connections() > 60).await;
         assert_eq!((server.connections(), counts.get()), (70, (72, 2)));
         server.abort_clients();
@@ -417,6 +423,7 @@ fn sv_011_one_event_accepts_a_hundred_or_so_at_most() {
         let at = port(&server);
         let clients: Vec<_> = (0..300).map(|_| TcpStream::connect(("127.0.0.1", at))).collect();
         assert!(clients.iter().all(Result::is_ok));
+        wait_for_queued(at, 300);
         server.start_serving().unwrap();
         let before = handle.metrics().io_events;
         until(|| server.connections() == 300).await;
