@@ -51,7 +51,13 @@ impl WatchTable {
     }
 
     /// Gives back who was there before (only if a selector gives a place away twice).
-    fn insert(&mut self, key: Key, slot: Slot) -> Option<Rc<dyn Watch>> {
+    fn insert(
+        &mut self,
+        key: Key,
+        watcher: Rc<dyn Watch>,
+        fd: RawFd,
+        interest: Interest,
+    ) -> Option<Rc<dyn Watch>> {
         let index = key.index as usize;
         while self.slots.len() <= index {
             self.slots.push(Slot {
@@ -61,7 +67,12 @@ impl WatchTable {
                 interest: Interest::NONE,
             });
         }
-        let before = std::mem::replace(&mut self.slots[index], slot).watcher;
+        // Filled where it stays: what is built elsewhere is moved by more than was written at once, a stall.
+        let slot = &mut self.slots[index];
+        slot.generation = key.generation;
+        slot.fd = fd;
+        slot.interest = interest;
+        let before = slot.watcher.replace(watcher);
         if before.is_none() {
             self.len += 1;
         }
@@ -137,8 +148,7 @@ impl Core {
         }
         let key = self.selector(|s| s.register(source, interest))?;
         let fd = source.fd().map_or(NO_FD, |fd| fd.as_raw_fd());
-        let slot = Slot { watcher: Some(watcher), generation: key.generation, fd, interest };
-        let before = self.watches.borrow_mut().insert(key, slot);
+        let before = self.watches.borrow_mut().insert(key, watcher, fd, interest);
         drop(before); // outside the borrow
         Ok(key)
     }

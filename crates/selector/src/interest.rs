@@ -190,6 +190,11 @@ impl ReadyCell {
         self.0.get()
     }
 
+    /// As new: nothing is ready.
+    pub(crate) fn reset(&self) {
+        self.0.set(Readiness::NONE);
+    }
+
     /// Adds bits: an edge came. Gives what they are now.
     pub fn set(&self, bits: Readiness) -> Readiness {
         let all = self.0.get() | bits;

@@ -202,6 +202,11 @@ impl Lifecycle {
         self.delivers() && !self.has(BROKEN)
     }
 
+    /// The same, or it will be as soon as reading may begin.
+    pub(crate) const fn will_want_reads(self) -> bool {
+        !self.has(Lifecycle::READS_NOTHING)
+    }
+
     /// Writes are taken.
     #[inline]
     pub const fn takes_writes(self) -> bool {

@@ -217,18 +217,38 @@ impl<const APART: bool> Table<APART> {
     ) {
         debug_assert_eq!(self.next_key(), Some(key), "next_key told another name");
         self.next_generation = key.generation.wrapping_add(1);
-        let entry = Entry { cell, name: Name::of(key), fd, interest, link, listed: Listed::No };
-        match self.free.pop() {
-            Some(index) => self.entries[index as usize] = entry,
-            None => self.entries.push(entry),
+        if self.free.pop().is_none() {
+            self.entries.push(Entry::vacant());
         }
-        self.list_if_due(key);
+        // Filled where it stays: what is built elsewhere is moved by more than was written at once, a stall.
+        let entry = &mut self.entries[key.index as usize];
+        entry.cell = cell;
+        entry.name = Name::of(key);
+        entry.fd = fd;
+        entry.interest = interest;
+        entry.link = link;
+        entry.listed = Listed::No;
+        if !entry.due().is_none() {
+            entry.listed = Listed::Hot;
+            self.hot.push(key);
+        }
     }
 
     pub(super) fn remove(&mut self, key: Key) -> Option<Entry> {
         let entry = std::mem::replace(self.get_mut(key)?, Entry::vacant());
         self.free.push(key.index);
         Some(entry)
+    }
+
+    /// As [`remove`](Table::remove), if the kernel has it as [`Link::Owned`]: mostly that is all. False if not.
+    #[inline]
+    pub(super) fn remove_owned(&mut self, key: Key) -> bool {
+        let Some(entry) = self.get_mut(key).filter(|entry| entry.link == Link::Owned) else {
+            return false;
+        };
+        *entry = Entry::vacant();
+        self.free.push(key.index);
+        true
     }
 
     pub(super) fn get(&self, key: Key) -> Option<&Entry> {

@@ -272,6 +272,26 @@ impl MioSelector {
         }
     }
 
+    /// Of what is not the kernel's as an owned source.
+    #[inline(never)]
+    fn deregister_rarely(&mut self, key: Key, source: &dyn Source) -> io::Result<()> {
+        let entry = self.table.remove(key).ok_or_else(|| unknown(key))?;
+        match entry.link {
+            Link::Owned | Link::Parked | Link::Lost | Link::Vacant => {}
+            Link::Level => {
+                if let Some(cell) = source.readiness() {
+                    cell.set_told_again(false);
+                }
+                self.withdraw(entry.fd);
+            }
+            Link::Armed | Link::Reported => {
+                self.forget_foreign(entry.fd, key);
+                self.withdraw(entry.fd);
+            }
+        }
+        Ok(())
+    }
+
     fn control(&mut self, f: impl FnOnce(&Registry) -> io::Result<()>) -> io::Result<()> {
         self.control_calls += 1;
         f(self.poll.registry())
@@ -311,24 +331,13 @@ impl Selector for MioSelector {
     }
 
     fn deregister(&mut self, key: Key, source: &dyn Source) -> io::Result<()> {
-        let entry = self.table.remove(key).ok_or_else(|| unknown(key))?;
-        match entry.link {
-            Link::Owned => {
-                if let Some(fd) = source.fd().filter(|_| !source.is_exclusive()) {
-                    self.withdraw(fd.as_raw_fd());
-                }
+        if !self.table.remove_owned(key) {
+            return self.deregister_rarely(key, source);
+        }
+        if !source.is_exclusive() {
+            if let Some(fd) = source.fd() {
+                self.withdraw(fd.as_raw_fd());
             }
-            Link::Level => {
-                if let Some(cell) = source.readiness() {
-                    cell.set_told_again(false);
-                }
-                self.withdraw(entry.fd);
-            }
-            Link::Armed | Link::Reported => {
-                self.forget_foreign(entry.fd, key);
-                self.withdraw(entry.fd);
-            }
-            Link::Parked | Link::Lost | Link::Vacant => {}
         }
         Ok(())
     }

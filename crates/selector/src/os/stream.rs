@@ -1,5 +1,6 @@
 //! [`StreamSocket`]: a TCP or Unix stream socket.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -41,10 +42,27 @@ pub(super) struct StreamSocket {
     exclusive: bool,
 }
 
+thread_local! {
+    /// The cell of the last socket that was closed, for the next one: where connections come and go, each spares an allocation.
+    static SPARE: Cell<Option<Rc<ReadyCell>>> = const { Cell::new(None) };
+}
+
+impl Drop for StreamSocket {
+    #[inline]
+    fn drop(&mut self) {
+        // Else somebody else still looks at it.
+        if Rc::strong_count(&self.cell) == 1 {
+            self.cell.reset();
+            let _ = SPARE.try_with(|spare| spare.set(Some(Rc::clone(&self.cell))));
+        }
+    }
+}
+
 impl StreamSocket {
     /// Takes a non-blocking stream socket.
     pub(super) fn new(fd: OwnedFd, inet: bool, exclusive: bool) -> StreamSocket {
-        StreamSocket { cell: Rc::new(ReadyCell::new()), fd, inet, exclusive }
+        let cell = SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default();
+        StreamSocket { cell, fd, inet, exclusive }
     }
 
     /// Clears what a write has used up.
@@ -153,5 +171,31 @@ impl Socket for StreamSocket {
 
     fn option(&self, name: SocketOptionName) -> io::Result<SocketOption> {
         options::get(&SockRef::from(&self.fd), self.inet, name)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::rc::Rc;
+
+    use super::StreamSocket;
+    use crate::Readiness;
+
+    #[test]
+    fn a_spare_cell_is_as_new_and_nobody_elses() {
+        let socket = || StreamSocket::new(UnixStream::pair().unwrap().0.into(), false, true);
+        let first = socket();
+        first.cell.set(Readiness::READ_CLOSED);
+        let place = Rc::as_ptr(&first.cell);
+        drop(first);
+        let next = socket();
+        assert_eq!((Rc::as_ptr(&next.cell), next.cell.get()), (place, Readiness::NONE));
+        let looked_at = Rc::clone(&next.cell);
+        looked_at.set(Readiness::READ_CLOSED);
+        drop(next);
+        assert!(!Rc::ptr_eq(&socket().cell, &looked_at));
+        assert_eq!(looked_at.get(), Readiness::READ_CLOSED);
     }
 }

@@ -119,7 +119,7 @@ impl Listening {
                     self.failing.set(false);
                     let is_told_again = is_told_again(&*listener);
                     drop(listener);
-                    self.server.admit(socket, peer);
+                    self.server.admit(socket, &peer);
                     if is_told_again && due.is_none() {
                         return;
                     }

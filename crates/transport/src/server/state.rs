@@ -100,49 +100,54 @@ impl State {
     }
 
     /// A connection was accepted: gives it a protocol and a transport.
-    pub(super) fn admit(&self, socket: Box<dyn Socket>, peer: Address) {
+    pub(super) fn admit(&self, socket: Box<dyn Socket>, peer: &Address) {
         let Some(mut factory) = self.factory.take() else { return };
         let protocol = catch(&mut factory);
         match self.stage.get() {
             Stage::Closed => self.let_go(Some(factory)),
-            _ => self.factory.set(Some(factory)),
+            // It was taken out: there is none to be dropped.
+            _ => std::mem::forget(self.factory.replace(Some(factory))),
         }
-        const MESSAGE: &str = "error on transport creation for incoming connection";
-        let outcome = match protocol {
-            Err(panic) => Err(ErrorContext::new(MESSAGE).panic(panic)),
-            Ok((protocol, layer)) => self
-                .connect(socket, peer.clone(), protocol, layer)
-                .map_err(|error| ErrorContext::new(MESSAGE).error(error)),
-        };
-        if let Err(context) = outcome {
-            self.handle.report(context.detail("peer", peer));
+        match protocol {
+            Ok((protocol, layer)) => self.connect(socket, peer, protocol, layer),
+            Err(panic) => self.not_admitted(|failed| failed.panic(panic), peer),
         }
     }
 
     fn connect(
         &self,
         socket: Box<dyn Socket>,
-        peer: Address,
+        peer: &Address,
         protocol: Box<dyn Protocol>,
         layer: Option<Rc<dyn Transport>>,
-    ) -> io::Result<()> {
-        let number = self.clients.reserve().ok_or(io::ErrorKind::OutOfMemory)?;
+    ) {
+        let Some(number) = self.clients.reserve() else {
+            let error = io::Error::from(io::ErrorKind::OutOfMemory);
+            return self.not_admitted(|failed| failed.error(error), peer);
+        };
         // If it can't be made, the protocol is dropped in there: a stranger's code.
-        let made = catch(|| self.family.transport(socket, protocol, Some(peer), number))
-            .unwrap_or_else(|panic| Err(io::Error::other(panic)));
-        match made {
-            Ok(transport) => {
+        match catch(|| self.family.transport_to(socket, protocol, Some(peer), number)) {
+            Ok(Ok(transport)) => {
                 self.clients.seat(number, &transport);
                 if let Some(layer) = layer {
                     self.clients.connection_covered(number, &layer);
                 }
-                Ok(())
             }
-            Err(error) => {
-                self.clients.connection_over(number);
-                Err(error)
-            }
+            Ok(Err(error)) => self.not_connected(number, error, peer),
+            Err(panic) => self.not_connected(number, io::Error::other(panic), peer),
         }
+    }
+
+    #[cold]
+    fn not_connected(&self, number: u32, error: io::Error, peer: &Address) {
+        self.clients.connection_over(number);
+        self.not_admitted(|failed| failed.error(error), peer);
+    }
+
+    #[cold]
+    fn not_admitted(&self, how: impl FnOnce(ErrorContext) -> ErrorContext, peer: &Address) {
+        let failed = ErrorContext::new("error on transport creation for incoming connection");
+        self.handle.report(how(failed).detail("peer", peer));
     }
 
     /// Drops the factory: a stranger's code.

@@ -69,7 +69,15 @@ impl SocketTransport {
     }
 
     /// Nobody gets this error: another one came first. What is inside may be a stranger's, and its drop too.
+    #[inline]
     pub(super) fn drop_error(&self, error: Option<io::Error>) {
+        if let Some(error) = error {
+            self.drop_error_now(error);
+        }
+    }
+
+    #[cold]
+    fn drop_error_now(&self, error: io::Error) {
         if let Err(panic) = catch(move || drop(error)) {
             self.report(ErrorContext::new("dropping an error failed").panic(panic));
         }
@@ -152,7 +160,15 @@ impl SocketTransport {
         self.end(Some(io::Error::new(io::ErrorKind::TimedOut, CloseTimedOut { unsent })));
     }
 
+    #[inline]
     pub(super) fn cancel_timer(&self) {
+        if self.has_rare() {
+            self.cancel_timer_now();
+        }
+    }
+
+    #[inline(never)]
+    fn cancel_timer_now(&self) {
         if let Some(timer) = self.peek(|rare| rare.timer.take()) {
             timer.cancel();
         }

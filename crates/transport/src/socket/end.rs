@@ -8,7 +8,6 @@
 
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
-use std::rc::Rc;
 use std::time::Duration;
 
 use millrun_loop::{BlockSize, ErrorContext, Panic, catch};
@@ -145,11 +144,10 @@ impl SocketTransport {
         self.cancel_timer();
         let common = &self.common;
         let asked = catch(|| {
-            let Some(this) = self.this.upgrade() else { return };
             // Fails only when the registration is gone already, which is as good.
             let _ = self.handle().unwatch(self.key.get(), &socket);
-            // This one and the caller's; the protocol's and the loop's are gone.
-            if Rc::strong_count(&this) > 2 {
+            // The caller's; the protocol's and the loop's are gone.
+            if self.this.strong_count() > 1 {
                 self.remember(&*socket);
             }
         });

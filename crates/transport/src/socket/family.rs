@@ -122,6 +122,17 @@ impl TransportFamily {
         peer: Option<Address>,
         number: u32,
     ) -> io::Result<Rc<SocketTransport>> {
+        self.transport_to(socket, protocol, peer.as_ref(), number)
+    }
+
+    /// As [`transport`](TransportFamily::transport); of most addresses a few bytes are kept.
+    pub(crate) fn transport_to(
+        &self,
+        socket: Box<dyn Socket>,
+        protocol: Box<dyn Protocol>,
+        peer: Option<&Address>,
+        number: u32,
+    ) -> io::Result<Rc<SocketTransport>> {
         SocketTransport::make(self.0.clone(), socket, protocol, peer, number)
     }
 }

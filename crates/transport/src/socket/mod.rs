@@ -104,10 +104,13 @@ impl SocketTransport {
         common: Rc<Common>,
         socket: Box<dyn Socket>,
         protocol: Box<dyn Protocol>,
-        peer: Option<Address>,
+        peer: Option<&Address>,
         number: u32,
     ) -> io::Result<Rc<SocketTransport>> {
-        let (peer, rare) = Peer::new(peer.or_else(|| socket.peer_addr().ok()));
+        let (peer, rare) = match peer {
+            Some(peer) => Peer::new(peer),
+            None => socket.peer_addr().map_or((Peer::Unknown, None), |peer| Peer::new(&peer)),
+        };
         let state = State::new(if common.gathering { GATHERS } else { 0 });
         let transport = Rc::new_cyclic(|this| SocketTransport {
             this: Weak::clone(this),
@@ -147,15 +150,14 @@ impl SocketTransport {
     }
 
     /// The turn of `connection_made` has come.
-    fn start(&self) {
-        let Some(this) = self.this.upgrade() else { return };
+    fn start(self: &Rc<Self>) {
         if !self.step(Lifecycle::handle_made) {
             return;
         }
+        let this = Rc::clone(self);
         self.call("connection_made", |p| p.connection_made(this));
         // A no-op if the transport is paused or closing by now (T-002, T-022).
         self.step(Lifecycle::handle_start);
-        self.update_interest();
         // Writes may have been made before: they leave now, and what is true was not told then.
         self.send_buffered();
         self.update_pressure();
@@ -196,6 +198,12 @@ impl SocketTransport {
         self.finish(settling);
     }
 
+    /// It was told that it can be read, and does not want to hear that (any more): mostly since the peer's end has come.
+    #[cold]
+    fn not_wanted(&self) {
+        self.update_interest();
+    }
+
     /// Says what of the socket's readiness matters now.
     fn update_interest(&self) {
         let life = self.state.life();
@@ -204,7 +212,7 @@ impl SocketTransport {
             return;
         }
         let mut interest = Interest::NONE;
-        if life.wants_reads() || self.state.has(LINGERS) {
+        if life.will_want_reads() || self.state.has(LINGERS) {
             interest = interest | Interest::READ;
         }
         if self.state.has(BLOCKED) && life.sends() {
@@ -222,8 +230,12 @@ impl SocketTransport {
 impl Watch for SocketTransport {
     fn on_ready(self: Rc<Self>, readiness: Readiness) {
         let settling = self.begin_settling();
-        if readiness.is_readable() && self.state.wants_reads() {
-            self.read_ready();
+        if readiness.is_readable() {
+            if self.state.wants_reads() {
+                self.read_ready();
+            } else {
+                self.not_wanted();
+            }
         }
         // Asked again after user code has run.
         if self.state.is_sendable() {
@@ -266,13 +278,17 @@ impl Drop for Lent<'_> {
 }
 
 impl Peer {
-    fn new(address: Option<Address>) -> (Peer, Option<Box<Rare>>) {
+    fn new(address: &Address) -> (Peer, Option<Box<Rare>>) {
         match address {
-            None => (Peer::Unknown, None),
-            Some(Address::Inet(SocketAddr::V4(v4))) => (Peer::V4(v4), None),
-            Some(Address::UnixUnnamed) => (Peer::Unnamed, None),
-            other => (Peer::Other, Some(Box::new(Rare { peer: other, ..Rare::default() }))),
+            Address::Inet(SocketAddr::V4(v4)) => (Peer::V4(*v4), None),
+            Address::UnixUnnamed => (Peer::Unnamed, None),
+            other => (Peer::Other, Some(Peer::kept(other))),
         }
+    }
+
+    #[inline(never)]
+    fn kept(address: &Address) -> Box<Rare> {
+        Box::new(Rare { peer: Some(address.clone()), ..Rare::default() })
     }
 }
 

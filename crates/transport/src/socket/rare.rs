@@ -37,6 +37,15 @@ pub(super) struct Rare {
 }
 
 impl SocketTransport {
+    /// There is a rare part.
+    #[inline]
+    pub(super) fn has_rare(&self) -> bool {
+        let rare = self.rare.take();
+        let has = rare.is_some();
+        std::mem::forget(self.rare.replace(rare)); // it was taken out: there is none
+        has
+    }
+
     /// Looks at the rare part, if there is one. `f` must be leaf code: the part is on the stack meanwhile.
     pub(super) fn peek<R>(&self, f: impl FnOnce(&mut Rare) -> Option<R>) -> Option<R> {
         let mut rare = self.rare.take()?;

@@ -91,7 +91,7 @@ impl SocketTransport {
         if self.call("eof_received", |p| p.eof_received()) == Some(false) {
             self.begin_close(None);
         }
-        self.update_interest();
+        // If it stays open, the next event finds that it is not wanted. Mostly it is closed before there is one.
     }
 
     #[inline(always)]

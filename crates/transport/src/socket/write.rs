@@ -135,11 +135,16 @@ impl SocketTransport {
     }
 
     /// Sends what is buffered, as far as the kernel takes it.
-    #[inline(never)]
+    #[inline]
     pub(super) fn send_buffered(&self) {
         if self.state.is_sendable() {
-            self.send_sendable();
+            self.send_buffered_now();
         }
+    }
+
+    #[inline(never)]
+    fn send_buffered_now(&self) {
+        self.send_sendable();
     }
 
     /// For what [is sendable](super::state::State::is_sendable). True if all that there was has left, and nobody waits
@@ -303,7 +308,7 @@ impl SocketTransport {
 
     /// Drops what is buffered, and says how many bytes that were.
     pub(super) fn drop_buffered(&self) -> usize {
-        self.with_buffer(WriteBuffer::clear)
+        if self.state.has(UNSENT) { self.with_buffer(WriteBuffer::clear) } else { 0 }
     }
 
     #[inline]
