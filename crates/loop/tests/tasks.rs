@@ -57,6 +57,30 @@ fn a_dropped_join_handle_detaches_and_the_task_goes_on() {
 }
 
 #[test]
+fn a_task_spawned_detached_runs_and_leaves_nothing() {
+    let mut event_loop = Script::new().build();
+    let (handle, log) = (event_loop.handle(), Log::default());
+    let reports = log_reports(&handle);
+    let (done, kept) = (note(&log, "done"), Rc::new(()));
+    let held = Rc::clone(&kept);
+    handle.spawn_detached(async move {
+        yield_now().await;
+        done();
+        drop(held);
+    });
+    handle.spawn_detached(async { panic!("detached") });
+    assert_eq!((handle.metrics().spawned, handle.metrics().tasks), (2, 2));
+    run_ready(&mut event_loop);
+    assert_eq!(*log.borrow(), ["done"]);
+    assert_eq!(*reports.borrow(), ["exception in a task that nobody waits for|detached"]);
+    assert_eq!(handle.metrics().tasks, 0);
+    event_loop.close();
+    let held = Rc::clone(&kept);
+    handle.spawn_detached(async move { drop(held) });
+    assert_eq!((Rc::strong_count(&kept), handle.metrics().tasks), (1, 0));
+}
+
+#[test]
 fn an_aborted_task_is_dropped_in_its_turn_and_says_so() {
     let mut event_loop = Script::new().build();
     let handle = event_loop.handle();

@@ -79,7 +79,7 @@ impl<T> StartServer<T> {
                 let (reader, writer) = split(connection);
                 handler(reader, writer).await
             };
-            drop(event_loop.spawn(Serving::new(link, future)));
+            event_loop.spawn_detached(Serving::new(link, future));
         })
     }
 

@@ -16,7 +16,7 @@ impl Core {
         add(&self.counts.polls, 1);
         match catch(|| task.as_mut().poll()) {
             Ok(false) => self.tasks.borrow_mut().put_back(index, task),
-            Ok(true) => self.end_task(index, task),
+            Ok(true) => self.end_task_well(index, task),
             Err(panic) => self.end_task_by(index, task, JoinError::Panicked(panic)),
         }
         true
@@ -34,6 +34,17 @@ impl Core {
     fn end_task_by(&self, index: u32, mut task: BoxedTask, error: JoinError) {
         self.fail_task(&mut task, error);
         self.end_task(index, task);
+    }
+
+    /// It came to its end by itself: if nobody waits for that, it has nothing to tell.
+    #[inline(never)]
+    fn end_task_well(&self, index: u32, task: BoxedTask) {
+        let is_detached = self.tasks.borrow_mut().end_detached(index);
+        if is_detached {
+            self.drop_reported("a task", task);
+        } else {
+            self.end_task(index, task);
+        }
     }
 
     #[inline(never)]

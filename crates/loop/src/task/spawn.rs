@@ -29,6 +29,16 @@ pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
     }
 }
 
+impl LoopHandle {
+    /// As [`spawn`](LoopHandle::spawn), for a task that nobody waits for: there is no handle to be dropped.
+    ///
+    /// On a closed loop the future is dropped.
+    #[track_caller]
+    pub fn spawn_detached(&self, future: impl Future<Output = ()> + 'static) {
+        self.core().start_task(future, Location::caller(), true);
+    }
+}
+
 /// A task without its type.
 pub(crate) trait AnyTask {
     /// Polls the future; true when it is over. Its output is kept then, and it is dropped.
@@ -112,15 +122,25 @@ impl Core {
         future: F,
         location: &'static Location<'static>,
     ) -> JoinHandle<F::Output> {
-        if self.check_open().is_err() {
-            return JoinHandle::new(event_loop.clone(), ROOT, 0);
-        }
+        let (index, generation) = self.start_task(future, location, false).unwrap_or((ROOT, 0));
+        JoinHandle::new(event_loop.clone(), index, generation)
+    }
+
+    /// Makes a task, and gives its name; none on a closed loop, where the future is dropped.
+    fn start_task<F: Future + 'static>(
+        &self,
+        future: F,
+        location: &'static Location<'static>,
+        is_detached: bool,
+    ) -> Option<(u32, u32)> {
+        self.check_open().ok()?;
         add(&self.counts.spawned, 1);
-        let (index, generation, waker) = self.tasks.borrow_mut().reserve(&self.remote.0);
+        let (index, generation, waker) =
+            self.tasks.borrow_mut().reserve(&self.remote.0, is_detached);
         self.polled.learn(&waker);
         let task = Box::pin(Task { waker, location, stage: Stage::Running { future } });
         self.tasks.borrow_mut().fill(index, task);
         self.ready.push(|| Entry::Task { index, generation });
-        JoinHandle::new(event_loop.clone(), index, generation)
+        Some((index, generation))
     }
 }

@@ -79,11 +79,11 @@ pub(crate) enum Joined {
 
 impl TaskTable {
     /// A place for a new task, with its waker; fill it next.
-    pub(crate) fn reserve(&mut self, shared: &Arc<Shared>) -> (u32, u32, Waker) {
+    pub(crate) fn reserve(&mut self, shared: &Arc<Shared>, detached: bool) -> (u32, u32, Waker) {
         let index = self.free.pop().unwrap_or_else(|| self.grow());
         let slot = &mut self.slots[index as usize];
         slot.stage = Stage::Running;
-        slot.detached = false;
+        slot.detached = detached;
         let generation = slot.generation;
         match slot.waker.as_mut().and_then(Arc::get_mut) {
             Some(waker) => waker.reuse(generation),
@@ -144,6 +144,17 @@ impl TaskTable {
         slot.task = Some(task);
         slot.stage = Stage::Finished;
         After { over: None, joiner: slot.joiner.take() }
+    }
+
+    /// Frees the place of a task that is over, if nobody holds its `JoinHandle`. False if somebody does: then
+    /// [`end`](Self::end) is the place.
+    #[inline]
+    pub(crate) fn end_detached(&mut self, index: u32) -> bool {
+        let is_detached = self.slots[index as usize].detached;
+        if is_detached {
+            self.release(index); // who is detached has no joiner
+        }
+        is_detached
     }
 
     /// For a `JoinHandle` that is polled. Hands out the waker that was there before.
