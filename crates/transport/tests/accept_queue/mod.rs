@@ -5,7 +5,7 @@ use std::fs;
 /// Waits until so many connections are in the queue of the listener at this port of 127.0.0.1. A client's connect is over
 /// when the answer has come: the last step of the handshake, which fills the queue, may still be under way. (A turn of the loop would
 /// accept what is counted here, so it is the thread that waits.)
-pub fn wait_for_queued(port: u16, expected: usize) {
+pub(crate) fn wait_for_queued(port: u16, expected: usize) {
     let mut queued = None;
     for _ in 0..10_000 {
         queued = queue_of(port);
