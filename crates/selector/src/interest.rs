@@ -191,6 +191,7 @@ impl ReadyCell {
     }
 
     /// As new: nothing is ready.
+    #[cfg(feature = "os")]
     pub(crate) fn reset(&self) {
         self.0.set(Readiness::NONE);
     }
