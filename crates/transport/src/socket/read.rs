@@ -89,9 +89,10 @@ impl SocketTransport {
         }
         tracing::trace!("{self:?}: received EOF");
         if self.call("eof_received", |p| p.eof_received()) == Some(false) {
-            self.begin_close(None);
+            // Mostly it is closed before there is another event; one that comes first finds that it is not wanted.
+            return self.begin_close(None);
         }
-        // If it stays open, the next event finds that it is not wanted. Mostly it is closed before there is one.
+        self.update_interest();
     }
 
     #[inline(always)]
