@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod decode;
+mod turns;
 
 pub mod buffer;
 pub mod inbox;

@@ -136,11 +136,10 @@ impl TaskTable {
 
     /// Puts a task back that is over: its output waits for the `JoinHandle`, or it is handed out.
     pub(crate) fn end(&mut self, index: u32, task: BoxedTask) -> After {
-        let slot = &mut self.slots[index as usize];
-        if slot.detached {
-            self.release(index);
+        if self.end_detached(index) {
             return After { over: Some(task), joiner: None };
         }
+        let slot = &mut self.slots[index as usize];
         slot.task = Some(task);
         slot.stage = Stage::Finished;
         After { over: None, joiner: slot.joiner.take() }

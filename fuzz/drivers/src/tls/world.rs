@@ -10,13 +10,12 @@ use millrun_selector::Socket;
 use millrun_sim::Sim;
 use millrun_transport::{ClientTls, Flow, Layer, SocketTransport, TransportOptions, Wrapping};
 
+use crate::turns;
+
 use super::end::{End, Stage, Watcher, bytes};
 use super::identity::{NAME, configs};
 use super::script::{Call, Ending, From, OnTheWay, Step};
 use super::wire::Wire;
-
-/// A loop that has not come to rest after so many turns never does.
-const MOST_TURNS: usize = 100_000;
 
 /// Longer than anything takes: 60 s of a handshake, 30 s of a close, twice, and 2 s for what the peer still sends.
 const PATIENCE: Duration = Duration::from_secs(130);
@@ -196,28 +195,11 @@ impl World {
     }
 
     fn settle(&mut self) {
-        let turn = |event_loop: &mut EventLoop| match event_loop.turn(Some(Duration::ZERO)) {
-            Ok(ran) => ran,
-            Err(error) => panic!("the turn failed: {error}"),
-        };
-        let comes_to_rest = (0..MOST_TURNS).any(|_| !turn(&mut self.event_loop));
-        assert!(comes_to_rest, "the loop never comes to rest: {:?}", self.sim);
+        turns::settle(&mut self.event_loop, &self.sim);
     }
 
-    /// Lets time pass, and what happens in it.
     fn pass(&mut self, time: Duration) {
-        let until = self.sim.now() + time;
-        self.settle();
-        loop {
-            let events = [self.event_loop.next_deadline(), self.sim.next_event()];
-            let Some(next) = events.into_iter().flatten().min().filter(|next| *next < until) else {
-                break;
-            };
-            self.sim.advance_to(next);
-            self.settle();
-        }
-        self.sim.advance_to(until);
-        self.settle();
+        turns::pass(&mut self.event_loop, &self.sim, time);
     }
 }
 

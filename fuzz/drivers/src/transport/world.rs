@@ -13,12 +13,11 @@ use millrun_transport::{
     CloseOutcome, Flow, SocketTransport, Transport, TransportOptions, Watermarks,
 };
 
+use crate::turns;
+
 use super::actor::{AS_TOLD, Actor};
 use super::script::{Call, End, Script, Step, Which};
 use super::side::{Side, Stage, bytes};
-
-/// A loop that has not come to rest after so many turns never does: a case queues far fewer callbacks.
-const MOST_TURNS: usize = 100_000;
 
 /// Longer than any close takes: 30 s without progress, and 2 s for what the peer still sends.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -165,7 +164,7 @@ impl World {
             Step::FailRead(n) => side.peer.fail_next_read(failure(side, n)),
             Step::FailWrite(n) => side.peer.fail_next_write(failure(side, n)),
             Step::Settle => self.settle(),
-            Step::Turn => drop(self.turn()),
+            Step::Turn => drop(turns::turn(&mut self.event_loop)),
             Step::Pass(tenths) => {
                 // A close that makes no progress for long is cut off.
                 for side in &shared.sides {
@@ -269,33 +268,12 @@ impl World {
         self.event_loop.handle()
     }
 
-    /// One turn without waiting. False when there was nothing to do.
-    fn turn(&mut self) -> bool {
-        match self.event_loop.turn(Some(Duration::ZERO)) {
-            Ok(ran) => ran,
-            Err(error) => panic!("the turn failed: {error}"),
-        }
-    }
-
     fn settle(&mut self) {
-        let comes_to_rest = (0..MOST_TURNS).any(|_| !self.turn());
-        assert!(comes_to_rest, "the loop never comes to rest: {:?}", self.sim);
+        turns::settle(&mut self.event_loop, &self.sim);
     }
 
-    /// Lets time pass, and what happens in it.
     fn pass(&mut self, time: Duration) {
-        let until = self.sim.now() + time;
-        self.settle();
-        loop {
-            let events = [self.event_loop.next_deadline(), self.sim.next_event()];
-            let Some(next) = events.into_iter().flatten().min().filter(|next| *next < until) else {
-                break;
-            };
-            self.sim.advance_to(next);
-            self.settle();
-        }
-        self.sim.advance_to(until);
-        self.settle();
+        turns::pass(&mut self.event_loop, &self.sim, time);
     }
 }
 
