@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::launch::Launch;
 
@@ -11,6 +12,8 @@ const DEBIAN: &[(&str, &str)] = &[("libuv", "libuv1-dev"), ("zlib", "zlib1g-dev"
 /// Compiles `source`, and the other C files of its folder, with the machine's C compiler (`CC`, or cc) and what pkg-config says of
 /// `libraries`, to a program below `into`. Its version is that of
 /// its libraries, as pkg-config has them: "libuv 1.44.2".
+///
+/// The program is there whole or not at all, also for those who compile the same at the same time or run what they compiled before.
 ///
 /// # Errors
 ///
@@ -27,11 +30,20 @@ pub fn build(source: &Path, libraries: &[&str], into: &Path) -> Result<Launch, S
     if !answers(&compiler) {
         return Err(format!("{} does not answer: apt-get install gcc", compiler.to_string_lossy()));
     }
+    // A compiler writes to where somebody may be running the last one's; a rename leaves that one to those who have it.
+    let unfinished = unique(&program);
     let mut compile = Command::new(&compiler);
-    compile.args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-o"]).arg(&program);
+    compile.args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-o"]).arg(&unfinished);
     // Libraries come after what needs them.
     compile.args(sources_beside(source)?).args(flags.split_whitespace());
-    output(&mut compile)?;
+    let compiled = output(&mut compile).and_then(|_| {
+        let wrong = |error| format!("{}: {error}", program.display());
+        std::fs::rename(&unfinished, &program).map_err(wrong)
+    });
+    if let Err(why) = compiled {
+        let _ = std::fs::remove_file(&unfinished); // the compiler may have left none
+        return Err(why);
+    }
     Ok(Launch { program, arguments: Vec::new(), version: version.join(", ") })
 }
 
@@ -56,6 +68,15 @@ fn name_of(source: &Path) -> String {
     let folder = source.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     let stem = source.file_stem().unwrap_or_default().to_string_lossy();
     format!("{stem}-{folder}")
+}
+
+/// A name beside `program` that nobody else has: no other process, and no other thread.
+fn unique(program: &Path) -> PathBuf {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let mut name = program.as_os_str().to_owned();
+    name.push(format!(".{}-{number}", std::process::id()));
+    name.into()
 }
 
 /// The C files of the folder, in order of their names.
@@ -93,11 +114,85 @@ pub(super) fn output(command: &mut Command) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Child;
+
     use super::*;
 
     #[test]
     fn a_program_is_named_for_its_peer() {
         assert_eq!(name_of(Path::new("peers/libuv/server.c")), "server-libuv");
+    }
+
+    /// A directory of this test's own, with a C file; gone when dropped.
+    struct Sources(PathBuf);
+
+    impl Sources {
+        fn new(name: &str, text: &str) -> Self {
+            let name = format!("millrun-native-{name}-{}", std::process::id());
+            let directory = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(directory.join("peer")).unwrap();
+            std::fs::write(directory.join("peer/server.c"), text).unwrap();
+            Self(directory)
+        }
+
+        /// Nothing where there is no C compiler.
+        fn build(&self) -> Option<Result<Launch, String>> {
+            let built = build(&self.0.join("peer/server.c"), &[], &self.0.join("built"));
+            if built.as_ref().is_err_and(|why| why.contains("does not answer")) {
+                println!("skipped: no C compiler here");
+                return None;
+            }
+            Some(built)
+        }
+
+        fn built(&self) -> Vec<String> {
+            let entries = std::fs::read_dir(self.0.join("built")).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        }
+    }
+
+    impl Drop for Sources {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// Ends with 7; with an argument, never.
+    const SEVEN: &str = "#include <unistd.h>\nint main(int argc, char **argv) { (void)argv; if (argc > 1) pause(); return 7; }\n";
+
+    /// A program that runs until it is dropped.
+    struct Busy(Child);
+
+    impl Drop for Busy {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn those_who_compile_the_same_at_once_can_each_start_it() {
+        let sources = Sources::new("at-once", SEVEN);
+        let Some(first) = sources.build() else { return };
+        let _busy = Busy(Command::new(first.unwrap().program).arg("for ever").spawn().unwrap());
+        let rounds = || {
+            for _ in 0..5 {
+                let program = sources.build().unwrap().unwrap().program;
+                let status = Command::new(program).status().unwrap();
+                assert_eq!(status.code(), Some(7));
+            }
+        };
+        std::thread::scope(|scope| [(); 4].map(|()| scope.spawn(rounds)).map(drop));
+        assert_eq!(sources.built(), ["server-peer"], "nothing else is left");
+    }
+
+    #[test]
+    fn what_does_not_compile_leaves_nothing() {
+        let sources = Sources::new("wrong", "int main(void) { return nothing; }");
+        let Some(built) = sources.build() else { return };
+        let why = built.expect_err("it is no C");
+        assert!(why.contains("nothing"), "{why}");
+        assert_eq!(sources.built(), [""; 0]);
     }
 
     #[test]
