@@ -1,8 +1,10 @@
 //! Relays: an echo through them is an echo, and each direction ends on its own.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
+
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
 use super::client::{Client, bytes};
 use super::echo::conversations;
@@ -59,8 +61,10 @@ fn ended_first(program: &Program) -> Outcome {
 }
 
 fn refused(program: &Program) -> Outcome {
-    let nobody = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
-    let server = program.start_relay(nobody)?;
+    // A port that is bound and does not listen: as long as it lives, nobody else gets it.
+    let kept = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&kept, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let server = program.start_relay(getsockname(&kept)?.try_into()?)?;
     for _ in 0..3 {
         Client::connect(&server, b"")?.expect_over()?;
     }

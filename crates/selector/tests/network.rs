@@ -6,7 +6,7 @@ mod common;
 
 use std::fs::File;
 use std::io::{ErrorKind, IoSlice, Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
@@ -15,6 +15,7 @@ use millrun_selector::{
     Address, BindError, ConnectOptions, Interest, ListenOptions, Listener, MioSelector, Network,
     OsNetwork, Readiness, Selector, Socket, SocketOption, SocketOptionName,
 };
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
 fn listen(at: impl Into<Address>) -> Box<dyn Listener> {
     OsNetwork.listen(&at.into(), &ListenOptions::default()).unwrap()
@@ -101,9 +102,10 @@ fn sel_010_a_waiting_connection_is_reported_until_accepted() {
 /// C-011: a refusal is told by take_error, after a report as writable.
 #[test]
 fn c_011_a_refused_connect_is_reported_as_writable() {
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let at = Address::from(free.local_addr().unwrap());
-    drop(free);
+    // Bound, and it never listens: as long as it lives, nobody else gets the port.
+    let kept = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&kept, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let at = Address::from(SocketAddr::try_from(getsockname(&kept).unwrap()).unwrap());
     let socket = match OsNetwork.connect(&at, &ConnectOptions::default()) {
         Ok(socket) => socket,
         Err(e) => return assert_eq!(e.kind(), ErrorKind::ConnectionRefused), // told at once

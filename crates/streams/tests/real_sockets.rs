@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::thread::JoinHandle;
@@ -18,6 +18,7 @@ use millrun_streams::{
     start_server, start_unix_server, stream,
 };
 use millrun_transport::{Server, SocketTransport, TransportOptions, Watermarks};
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
 /// Longer than anything here takes: a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -89,7 +90,10 @@ fn e_001_open_write_drain_read() {
 
 #[test]
 fn st_064_a_refused_connect() {
-    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    // Bound, and it never listens: as long as it lives, nobody else gets the port.
+    let kept = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&kept, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let port = SocketAddr::try_from(getsockname(&kept).unwrap()).unwrap().port();
     run(async {
         let error = open_connection("127.0.0.1", port).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);

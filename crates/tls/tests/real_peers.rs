@@ -6,7 +6,7 @@
 mod common;
 
 use std::future::Future;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -154,36 +154,21 @@ fn openssl_s_client_with_our_server() {
     });
 }
 
-/// s_server reverses each line.
-async fn s_server(files: &Files, options: &[&str]) -> (Running, u16) {
-    // Somebody else may take the port in between; then openssl fails, and another one is tried.
-    for _ in 0..5 {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = Command::new("openssl");
-        command.args([
-            "s_server",
-            "-rev",
-            "-accept",
-            &format!("127.0.0.1:{port}"),
-            "-naccept",
-            "1",
-        ]);
-        command
-            .args(["-cert", &files.path("server"), "-key", &files.path("server.key")])
-            .args(options);
-        let mut running = Running::start(&mut command, b"");
-        for _ in 0..400 {
-            if running.0.as_mut().unwrap().try_wait().unwrap().is_some() {
-                break;
-            }
-            // It listens as soon as the port can't be taken any more; connecting would count as its one connection.
-            if std::net::TcpListener::bind(("127.0.0.1", port)).is_err() {
-                return (running, port);
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
+/// s_server reverses each line. It takes a port that is free, and tells which: nobody can be at it before.
+fn s_server(files: &Files, options: &[&str]) -> (Running, u16) {
+    let mut command = Command::new("openssl");
+    command.args(["s_server", "-rev", "-accept", "127.0.0.1:0", "-naccept", "1"]);
+    command.args(["-cert", &files.path("server"), "-key", &files.path("server.key")]).args(options);
+    let mut running = Running::start(&mut command, b"");
+    let mut said = String::new();
+    // A byte at a time: what comes behind the line is for `output`.
+    let out = running.0.as_mut().unwrap().stdout.as_mut().unwrap();
+    let mut out = BufReader::with_capacity(1, out);
+    while !said.ends_with('\n') || !said.contains("ACCEPT") {
+        assert_ne!(out.read_line(&mut said).unwrap(), 0, "s_server ended: {said}");
     }
-    panic!("openssl s_server did not start");
+    let port = said.trim_end().rsplit_once(':').unwrap().1.parse().unwrap();
+    (running, port)
 }
 
 fn to(port: u16, config: &ClientConfig, server_name: &str) -> OpenConnection<ByName> {
@@ -217,7 +202,7 @@ fn openssl_s_server_with_our_client() {
                 "-alpn",
                 "mill/1",
             ];
-            let (peer, port) = s_server(&files, &options).await;
+            let (peer, port) = s_server(&files, &options);
             let (mut reader, writer) = to(port, &client, NAME).await.unwrap();
             let info = writer.extra_info::<TlsInfo>().unwrap();
             assert_eq!((info.version(), info.alpn()), (version, Some(&b"mill/1"[..])));
@@ -229,7 +214,7 @@ fn openssl_s_server_with_our_client() {
         }
         // Without one it refuses us.
         let options = ["-Verify", "1", "-verify_return_error", "-CAfile", &root];
-        let (peer, port) = s_server(&files, &options).await;
+        let (peer, port) = s_server(&files, &options);
         let refused = match to(port, &certificates.client_config(), NAME).await {
             Err(error) => error,
             Ok((mut reader, _writer)) => reader.read(10).await.unwrap_err(),
@@ -262,7 +247,7 @@ fn our_client_refuses_what_openssl_shows_with_a_bad_certificate() {
         ] {
             files.write("server", chain);
             files.write("server.key", key);
-            let (peer, port) = s_server(&files, &[]).await;
+            let (peer, port) = s_server(&files, &[]);
             let error = to(port, &certificates.client_config(), asked).await.unwrap_err();
             assert_eq!(name(&error), "CertificateRefused", "{error}");
             assert!(error.to_string().contains(why), "expected {why:?} in: {error}");

@@ -5,7 +5,7 @@
 mod connect_support;
 
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
@@ -16,18 +16,20 @@ use millrun_selector::{
     Address, ConnectOptions, ListenOptions, Network, OsNetwork, SocketOption, SocketOptionName,
 };
 use millrun_transport::{Connect, create_connection};
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
-/// A port where nobody listens, and nobody can while this lives: it is a client's.
-struct DeadPort(TcpStream);
+/// A port where nobody listens, and nobody can while this lives: it is bound.
+struct DeadPort(OwnedFd);
 
 impl DeadPort {
     fn new() -> DeadPort {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        DeadPort(TcpStream::connect(listener.local_addr().unwrap()).unwrap())
+        let kept = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&kept, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        DeadPort(kept)
     }
 
     fn number(&self) -> u16 {
-        self.0.local_addr().unwrap().port()
+        SocketAddr::try_from(getsockname(&self.0).unwrap()).unwrap().port()
     }
 }
 
