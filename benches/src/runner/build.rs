@@ -212,7 +212,8 @@ fn interpreter(
     }
     packages.remove("");
     let packages: Vec<&str> = packages.into_iter().collect();
-    asked.then(|| python::prepare(&packages, &scratch(), tell))
+    // Whoever starts a run may have mended what was in the way of the last one.
+    asked.then(|| python::prepare(&packages, &scratch(), Duration::ZERO, tell))
 }
 
 /// A source of a peer.

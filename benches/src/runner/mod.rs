@@ -13,6 +13,7 @@ pub mod machine;
 pub mod measure;
 pub mod native;
 pub mod plan;
+mod prepared;
 pub mod process;
 pub mod progress;
 pub mod python;

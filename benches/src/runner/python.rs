@@ -8,9 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::launch::Launch;
 use super::native::output;
+use super::prepared::{Place, Question};
 
+const TELL_VERSION: &str = "import sys; print('%d.%d.%d' % sys.version_info[:3])";
 /// Older ones are not looked at: what a Python server needs came with it.
 const OLDEST: Version = Version { minor: 9, micro: 0 };
 /// So many of the newest are tried before what there is has to do: without a network each try takes time for nothing.
@@ -19,7 +23,7 @@ const TRIES: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The Python that all its peers run on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Python {
     /// The interpreter to start.
@@ -46,13 +50,22 @@ impl Python {
         Ok(Launch { program: self.program.clone(), arguments: vec![source.into()], version })
     }
 
-    fn missing(&self) -> usize {
+    pub(super) fn missing(&self) -> usize {
         self.packages.values().filter(|package| package.is_err()).count()
+    }
+
+    /// Whether it still is what it was found to be: it answers, and what was there can be imported.
+    fn holds(&self) -> bool {
+        let there = self.packages.iter().filter(|(_, outcome)| outcome.is_ok());
+        let imports: String = there.map(|(name, _)| format!("import {name}\n")).collect();
+        let version = bounded(Command::new(&self.program).args(["-c", &(imports + TELL_VERSION)]));
+        version.is_ok_and(|version| version.trim() == self.version)
     }
 }
 
 /// Finds the newest Python that has, or can be given, most of `packages`. What is installed goes to `into`/python-3.NN, where the
-/// next call finds it; `tell` hears what takes time.
+/// next call finds it, in this process or another; one that comes meanwhile waits. What could not be had is tried again when that
+/// was longer ago than `retry`. `tell` hears what takes time.
 ///
 /// # Errors
 ///
@@ -60,10 +73,18 @@ impl Python {
 pub fn prepare(
     packages: &[&str],
     into: &Path,
+    retry: Duration,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Python, String> {
+    let place = Place::new(into)?;
+    let candidates = candidates();
+    let question = Question::new(packages, &candidates);
+    if let Some(python) = place.recall(&question, retry).filter(Python::holds) {
+        return Ok(python);
+    }
+    place.forget();
     let mut best: Option<Python> = None;
-    for found in interpreters().into_iter().take(TRIES) {
+    for found in interpreters(candidates).into_iter().take(TRIES) {
         let python = equip(&found, packages, into, tell);
         let missing = python.missing();
         if best.as_ref().is_none_or(|best| missing < best.missing()) {
@@ -73,7 +94,9 @@ pub fn prepare(
             break;
         }
     }
-    best.ok_or_else(|| format!("no Python 3.{} or newer answers", OLDEST.minor))
+    let best = best.ok_or_else(|| format!("no Python 3.{} or newer answers", OLDEST.minor))?;
+    place.keep(question, &best);
+    Ok(best)
 }
 
 /// An interpreter that answered.
@@ -96,12 +119,19 @@ impl std::fmt::Display for Version {
     }
 }
 
-/// All that answer, the newest first, one of each version.
-fn interpreters() -> Vec<Found> {
+/// All on the path that could be one.
+fn candidates() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut found: Vec<Found> = std::env::split_paths(&path)
+    std::env::split_paths(&path)
         .flat_map(|directory| folders_of(&directory))
-        .flat_map(|folder| candidates(&folder))
+        .flat_map(|folder| candidates_in(&folder))
+        .collect()
+}
+
+/// All that answer, the newest first, one of each version.
+fn interpreters(candidates: Vec<PathBuf>) -> Vec<Found> {
+    let mut found: Vec<Found> = candidates
+        .into_iter()
         .filter_map(|program| ask(&program).map(|version| Found { program, version }))
         .filter(|found| found.version >= OLDEST)
         .collect();
@@ -122,7 +152,7 @@ fn folders_of(directory: &Path) -> Vec<PathBuf> {
     folders
 }
 
-fn candidates(folder: &Path) -> Vec<PathBuf> {
+fn candidates_in(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut programs: Vec<PathBuf> = entries
         .filter(|entry| entry.file_name().to_str().is_some_and(is_python))
@@ -143,7 +173,7 @@ fn is_python(name: &str) -> bool {
 
 fn ask(program: &Path) -> Option<Version> {
     let mut command = Command::new(program);
-    command.args(["-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"]);
+    command.args(["-c", TELL_VERSION]);
     parse(&bounded(&mut command).ok()?)
 }
 
@@ -240,6 +270,19 @@ mod tests {
         for other in ["python", "python3-config", "python3.13-config", "python3.13t", "python3."] {
             assert!(!is_python(other), "{other}");
         }
+    }
+
+    #[test]
+    fn what_was_found_is_looked_at_before_it_is_used_again() {
+        let program = PathBuf::from("python3");
+        let Some(version) = ask(&program) else { return println!("skipped: no Python here") };
+        let python = |package: &str, version: String| {
+            let packages = BTreeMap::from([(package.to_owned(), Ok("1".to_owned()))]);
+            Python { program: program.clone(), version, packages }.holds()
+        };
+        assert!(python("json", version.to_string()));
+        assert!(!python("json", "3.0.1".to_owned()), "it is another one");
+        assert!(!python("no_such_package", version.to_string()), "a package is gone");
     }
 
     #[test]
