@@ -26,7 +26,7 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  test [CRATE...]  all tests; then each layer alone, with its default and with no features
+  test [CRATE...]  all tests; then each layer alone with no features; a named one also with its default ones
   layers           no crate depends on a layer above it, nor on a package it did not declare
   tidy             sizes, reasons, citations, links: what a program can read
   gate [SHAPE...]  instructions, syscalls, allocations and idle memory against xtask/gate.txt (release build)

@@ -1,6 +1,8 @@
-//! All tests: of the whole workspace at once, and of each layer alone, with its default and with no features.
+//! All tests: of the whole workspace at once, and of each layer alone with no features.
 //!
-//! A layer alone is compiled without the features that another member turns on, as its users compile it.
+//! A layer alone is compiled without the features that another member turns on, as its users compile it. With its default features
+//! that is all that is new: its tests ran with the workspace. So there `cargo xtask ci` lets clippy compile it, and its tests are run
+//! alone only for those who name it.
 
 use std::process::Command;
 
@@ -13,9 +15,7 @@ pub(crate) fn run(names: &[String]) -> Result<(), String> {
     let packages = packages()?;
     let layers = chosen(&packages, names)?;
     let runs: Vec<String> = if names.is_empty() {
-        std::iter::once("--workspace".to_owned())
-            .chain(layers.iter().flat_map(|p| alone(p)))
-            .collect()
+        everything(&layers)
     } else {
         layers.iter().flat_map(|p| alone(p)).collect()
     };
@@ -47,13 +47,21 @@ pub(crate) fn chosen<'a>(
         .collect()
 }
 
+/// The workspace, and what differs from it.
+fn everything(layers: &[&Package]) -> Vec<String> {
+    let bare = layers.iter().filter_map(|package| with_no_features(package));
+    std::iter::once("--workspace".to_owned()).chain(bare).collect()
+}
+
 /// A crate with its default features and, if it has any, with none.
-fn alone(package: &Package) -> Vec<String> {
-    let mut runs = vec![format!("--package {}", package.name)];
-    if !package.features.is_empty() {
-        runs.push(format!("--package {} --no-default-features", package.name));
-    }
-    runs
+pub(crate) fn alone(package: &Package) -> Vec<String> {
+    let usual = format!("--package {}", package.name);
+    std::iter::once(usual).chain(with_no_features(package)).collect()
+}
+
+fn with_no_features(package: &Package) -> Option<String> {
+    let any = !package.features.is_empty();
+    any.then(|| format!("--package {} --no-default-features", package.name))
 }
 
 #[derive(Clone, Copy)]
@@ -109,7 +117,15 @@ mod tests {
     }
 
     #[test]
-    fn each_layer_is_tested_alone_with_and_without_features() {
+    fn everything_is_the_workspace_and_each_layer_with_no_features() {
+        let with = package("millrun-loop", true, &["default", "os"]);
+        let without = package("millrun-sim", true, &[]);
+        let runs = everything(&[&with, &without]);
+        assert_eq!(runs, ["--workspace", "--package millrun-loop --no-default-features"]);
+    }
+
+    #[test]
+    fn a_layer_alone_is_compiled_with_and_without_features() {
         let runs = alone(&package("millrun-loop", true, &["default", "os"]));
         assert_eq!(
             runs,
