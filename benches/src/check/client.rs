@@ -17,14 +17,32 @@ const MOST_UNREAD: u64 = 256 << 20;
 /// Without progress for so long, nobody is taking more. If it was too short, a check asks for less than it could.
 const SILENCE: Duration = Duration::from_millis(200);
 
-/// The byte at this place of what a client sends: no period that a buffer's length has.
-pub(super) fn byte(place: u64) -> u8 {
-    (place % 251) as u8
-}
+/// What a client sends counts from 0 to 250, over and over: no period that a buffer's length has.
+const PERIOD: u8 = 251;
 
 /// The first so many bytes of it.
 pub(super) fn bytes(count: usize) -> Vec<u8> {
-    (0..count as u64).map(byte).collect()
+    // Copied, not counted: checks are compiled for debugging, and there are many MiB.
+    let period: Vec<u8> = (0..PERIOD).collect();
+    let mut bytes = period.repeat(count.div_ceil(period.len()));
+    bytes.truncate(count);
+    bytes
+}
+
+/// Pieces of it from anywhere.
+pub(super) struct Pieces(Vec<u8>);
+
+impl Pieces {
+    pub(super) fn new(longest: usize) -> Self {
+        Self(bytes(longest + usize::from(PERIOD)))
+    }
+
+    /// The bytes from this place on, the longest that it can be or up to `end`.
+    pub(super) fn at(&self, place: u64, end: u64) -> &[u8] {
+        let longest = self.0.len() - usize::from(PERIOD);
+        let count = usize::try_from(end - place).map_or(longest, |left| left.min(longest));
+        &self.0[(place % u64::from(PERIOD)) as usize..][..count]
+    }
 }
 
 /// One connection.
@@ -107,12 +125,11 @@ impl Client {
     /// Sends bytes until nobody takes more; says how many that were.
     pub(super) fn fill(&mut self) -> Outcome<u64> {
         self.stream.set_nonblocking(true)?;
-        // As long as several periods of `byte`.
-        let data = bytes(251 * 1000);
+        let data = Pieces::new(251_000);
         let mut sent = 0;
         let mut silent = false;
         loop {
-            match self.stream.write(&data[(sent % 251) as usize..]) {
+            match self.stream.write(data.at(sent, u64::MAX)) {
                 Ok(n) => {
                     sent += n as u64;
                     silent = false;
@@ -177,9 +194,11 @@ fn pieces(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Equal, or the first place that differs.
 pub(super) fn same(got: &[u8], expected: &[u8]) -> Outcome {
+    if got == expected {
+        return Ok(());
+    }
     let differs = got.iter().zip(expected).position(|(got, expected)| got != expected);
     match differs {
-        None if got.len() == expected.len() => Ok(()),
         None => Err(format!("expected {} bytes, got {}", expected.len(), got.len()).into()),
         Some(place) => {
             let (got, expected) = (got[place], expected[place]);
@@ -193,5 +212,35 @@ fn told(error: &io::Error, when: &str) -> String {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => format!("{when}: nothing for {PATIENCE:?}"),
         _ => format!("{when}: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_counts_over_and_over() {
+        let sent = bytes(600);
+        assert!((0..600).all(|place| sent[place] == (place % 251) as u8));
+        assert_eq!((sent.len(), bytes(0).len(), bytes(251).len()), (600, 0, 251));
+    }
+
+    #[test]
+    fn a_piece_is_what_is_sent_from_there_on() {
+        let (pieces, sent) = (Pieces::new(100), bytes(1000));
+        for place in 0..900 {
+            assert_eq!(pieces.at(place as u64, 1000), &sent[place..place + 100]);
+        }
+        assert_eq!(pieces.at(260, 263), [9, 10, 11]);
+        assert_eq!(pieces.at(7, 7), b"");
+    }
+
+    #[test]
+    fn a_difference_is_told_with_its_place() {
+        let told = |got: &[u8]| same(got, b"abc").map_err(|why| why.to_string());
+        assert_eq!(told(b"abc"), Ok(()));
+        assert_eq!(told(b"abd"), Err("byte 2: expected 0x63, got 0x64".to_owned()));
+        assert_eq!(told(b"ab"), Err("expected 3 bytes, got 2".to_owned()));
     }
 }

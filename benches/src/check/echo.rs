@@ -1,12 +1,14 @@
 //! Echoes, alone and beside readers that stall.
 
-use super::client::{Client, byte, bytes, same};
+use super::client::{Client, Pieces, bytes, same};
 use super::{Outcome, Program, Running, each};
 use crate::contract::Shape;
 use crate::digest;
 
 /// Bigger than anybody's buffers, the kernel's too.
 const BULK: usize = 5 << 20;
+/// So many bytes are looked at in one go.
+const BLOCK: usize = 100_003;
 
 /// The shape `echo`.
 ///
@@ -120,14 +122,13 @@ fn stalled(server: &Running, hello: &[u8]) -> Outcome {
     }
     // It reads at last, and nothing is missing.
     stalled.end()?;
+    let pieces = Pieces::new(BLOCK);
     let mut place = 0;
     while place < sent {
-        let count = (sent - place).min(100_003);
-        let expected: Vec<u8> = (place..place + count).map(byte).collect();
-        let got = stalled.take(expected.len());
-        got.and_then(|got| same(&got, &expected))
-            .map_err(|why| format!("from byte {place} of {sent}: {why}"))?;
-        place += count;
+        let expected = pieces.at(place, sent);
+        let got = stalled.comes(expected);
+        got.map_err(|why| format!("from byte {place} of {sent}: {why}"))?;
+        place += expected.len() as u64;
     }
     stalled.expect_end()
 }
