@@ -1,6 +1,7 @@
 //! Measuring beside the peers: builds the runner, which does the rest, so that xtask itself stays quick to compile.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -10,13 +11,28 @@ use crate::commands::{cargo, scratch, succeed, target};
 /// Who must have figures in a short run: ours, the limit, and one peer.
 const SHORT_RUN: [&str; 4] = ["millrun-protocol", "millrun-streams", "epoll", "tokio"];
 
+/// For a short run: to optimise the runner and its servers takes far longer than to run them, and nobody looks at how fast they are.
+const UNOPTIMISED: [(&str, &str); 2] =
+    [("CARGO_PROFILE_GATE_OPT_LEVEL", "0"), ("CARGO_PROFILE_GATE_CODEGEN_UNITS", "16")];
+
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    run_in(&target(), arguments, &[])
+}
+
+/// Builds the runner there and runs it; its own cargo builds there and with these variables, too.
+fn run_in(place: &Path, arguments: &[String], variables: &[(&str, &str)]) -> Result<(), String> {
+    let with = |command: &mut Command| {
+        command.env("CARGO_TARGET_DIR", place).envs(variables.iter().copied());
+    };
     // As the servers are built: what they share is compiled once.
-    succeed(&mut cargo("build --quiet --package millrun-benches --bin bench --profile gate"))?;
+    let mut build = cargo("build --quiet --package millrun-benches --bin bench --profile gate");
+    with(&mut build);
+    succeed(&mut build)?;
     // Where the user is, since that is where the paths among the arguments start; and with no limit of time: a whole run
     // takes what it takes, and bounds its own waits.
-    let mut runner = Command::new(target().join("gate").join("bench"));
-    let status = runner.args(arguments).status().map_err(|error| format!("bench: {error}"))?;
+    let mut runner = Command::new(place.join("gate").join("bench"));
+    with(runner.args(arguments));
+    let status = runner.status().map_err(|error| format!("bench: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("bench: {status}")) }
 }
 
@@ -27,7 +43,8 @@ pub(crate) fn short_run() -> Result<(), String> {
         "--quick --scenario echo-64 --peer tokio --rounds 2 --patience 1 --no-counts --out";
     let mut arguments: Vec<String> = options.split_whitespace().map(str::to_owned).collect();
     arguments.push(out.display().to_string());
-    run(&arguments)?;
+    // Not where the next who measures would find them.
+    run_in(&scratch("bench-target")?, &arguments, &UNOPTIMISED)?;
     let file = out.join("bench.json");
     let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
     check(&text)?;
