@@ -2,6 +2,8 @@
 #![cfg(feature = "os")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[cfg(target_os = "linux")]
+mod accept_queue;
 mod connect_support;
 
 use std::io::{self, Read, Write};
@@ -10,6 +12,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use accept_queue::wait_for_queued;
 use connect_support::{Recorder, address, child, on_real_sockets, until};
 use millrun_loop::timeout;
 use millrun_selector::{
@@ -143,6 +147,7 @@ fn c_014_cancelled_and_refused_connects_leak_no_descriptor() {
     let full = listener.local_addr().unwrap();
     let connect = |_| OsNetwork.connect(&full, &ConnectOptions::default()).unwrap();
     let _queued: Vec<_> = (0..4).map(connect).collect();
+    wait_for_queued(full.port().unwrap(), 2); // one more than the backlog is what Linux keeps
     on_real_sockets(|handle| async move {
         let dead = DeadPort::new();
         let before = child::open_descriptors();

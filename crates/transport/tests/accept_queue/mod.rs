@@ -1,13 +1,19 @@
 //! How many connections wait for a listener: for tests that count what accepting them costs.
 
 use std::fs;
+use std::time::Duration;
+
+use millrun_selector::{Clock, Monotonic, Time};
+
+/// Far above what a handshake takes.
+const BOUND: Duration = Duration::from_secs(20);
 
 /// Waits until so many connections are in the queue of the listener at this port of 127.0.0.1. A client's connect is over
 /// when the answer has come: the last step of the handshake, which fills the queue, may still be under way. (A turn of the loop would
 /// accept what is counted here, so it is the thread that waits.)
 pub(crate) fn wait_for_queued(port: u16, expected: usize) {
-    let mut queued = None;
-    for _ in 0..10_000 {
+    let (clock, mut queued) = (Monotonic::new(), None);
+    while clock.now() < Time::ZERO + BOUND {
         queued = queue_of(port);
         if queued == Some(expected) {
             return;
