@@ -38,7 +38,7 @@ cargo xtask COMMAND
   loom             what threads do to the loop at the same time, in every order
   stress [OPTION]  crowds of clients against a server, on real sockets (release build); --help tells more
   peers [--gib]    the tour's halves against nc, curl, dd and Python; a GiB each way over TLS against Python
-  ci               all of it but the fuzzer, with formatting, clippy, docs, cargo-deny, examples and the tour
+  ci               all of it but fuzz, asan, stress and --gib, with formatting, clippy, docs, cargo-deny, examples and the tour
 ";
 
 fn main() -> ExitCode {

@@ -1,8 +1,8 @@
 //! All tests: of the whole workspace at once, and of each layer alone with no features.
 //!
 //! A layer alone is compiled without the features that another member turns on, as its users compile it. With its default features
-//! that is all that is new: its tests ran with the workspace. So there `cargo xtask ci` lets clippy compile it, and its tests are run
-//! alone only for those who name it.
+//! that is all that is new: its tests ran with the workspace. So there `cargo xtask ci` lets clippy compile it, its tests but its
+//! documentation's included, and they are run alone only for those who name it.
 
 use std::process::Command;
 
