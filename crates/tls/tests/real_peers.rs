@@ -9,6 +9,7 @@ use std::future::Future;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use common::{Certificates, NAME, name, server_params};
@@ -83,6 +84,25 @@ impl Running {
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(input).unwrap();
         Running(Some(child))
+    }
+
+    /// What it says first, until that is whole. It is read in a thread: a program that says nothing must not hold up this one,
+    /// which is the loop's, without end.
+    fn says(&mut self, is_whole: fn(&str) -> bool) -> String {
+        let output = &mut self.0.as_mut().unwrap().stdout;
+        let mut out = output.take().unwrap();
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut said = String::new();
+            // A byte at a time: what comes behind the line is for `output`.
+            let mut lines = BufReader::with_capacity(1, &mut out);
+            while !is_whole(&said) && lines.read_line(&mut said).unwrap() > 0 {}
+            let _ = tell.send((said, out)); // nobody waits any more when it was too late
+        });
+        let (said, out) = told.recv_timeout(PATIENCE).expect("a program that says something");
+        assert!(is_whole(&said), "it ended, and had said: {said}");
+        *output = Some(out);
+        said
     }
 
     /// Waits beside the loop, not in its place. For programs that say little: what they say waits in a pipe.
@@ -160,13 +180,7 @@ fn s_server(files: &Files, options: &[&str]) -> (Running, u16) {
     command.args(["s_server", "-rev", "-accept", "127.0.0.1:0", "-naccept", "1"]);
     command.args(["-cert", &files.path("server"), "-key", &files.path("server.key")]).args(options);
     let mut running = Running::start(&mut command, b"");
-    let mut said = String::new();
-    // A byte at a time: what comes behind the line is for `output`.
-    let out = running.0.as_mut().unwrap().stdout.as_mut().unwrap();
-    let mut out = BufReader::with_capacity(1, out);
-    while !said.ends_with('\n') || !said.contains("ACCEPT") {
-        assert_ne!(out.read_line(&mut said).unwrap(), 0, "s_server ended: {said}");
-    }
+    let said = running.says(|said| said.ends_with('\n') && said.contains("ACCEPT"));
     let port = said.trim_end().rsplit_once(':').unwrap().1.parse().unwrap();
     (running, port)
 }
@@ -316,20 +330,31 @@ fn curl_with_our_server() {
     });
 }
 
-/// Sends and receives at the same time, compares, and closes in order: `unwrap` waits for our close_notify.
+/// Sends and receives at the same time, compares, and closes in order: `unwrap` waits for our close_notify. In one thread: two must
+/// not use a connection of OpenSSL's at once.
 const PYTHON_CLIENT: &str = "
-import socket, ssl, sys, threading
+import select, socket, ssl, sys
 port, root, much = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 context = ssl.create_default_context(cafile=root)
 plain = socket.create_connection(('127.0.0.1', port))
 tls = context.wrap_socket(plain, server_hostname='mill.test')
 sent = bytes(i * i % 251 for i in range(1000)) * (much // 1000)
-sender = threading.Thread(target=tls.sendall, args=(sent,))
-sender.start()
-got = bytearray()
+def tried(call, argument):
+    try:
+        return call(argument)
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return None
+tls.setblocking(False)
+got, left = bytearray(), memoryview(sent)
 while len(got) < len(sent):
-    got += tls.recv(100000)
-sender.join()
+    taken = tried(tls.send, left[:100000]) if left else None
+    left = left[taken or 0:]
+    came = tried(tls.recv, 100000)
+    assert came != b'', f'the end after {len(got)} bytes'
+    got += came or b''
+    if taken is None and came is None:
+        select.select([tls], [tls] if left else [], [])
+tls.setblocking(True)
 assert bytes(got) == sent
 tls.unwrap()
 print('the same, and closed in order')
@@ -400,7 +425,7 @@ fn python_asyncio_over_ssl_with_our_client() {
         let mut command = Command::new("python3");
         command.args(["-c", PYTHON_SERVER, &files.path("server"), &files.path("server.key")]);
         let mut python = Running::start(&mut command, b"");
-        let port = first_line(python.0.as_mut().unwrap());
+        let port = python.says(|said| said.ends_with('\n')).trim_end().parse().unwrap();
         let (mut reader, writer) = to(port, &certificates.client_config(), NAME).await.unwrap();
         let sent = common::noise(MUCH);
         let mut got = 0;
@@ -412,12 +437,4 @@ fn python_asyncio_over_ssl_with_our_client() {
         }
         writer.close().await.unwrap();
     });
-}
-
-/// The port that a program prints first.
-fn first_line(child: &mut Child) -> u16 {
-    use std::io::{BufRead as _, BufReader};
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    line.trim().parse().unwrap()
 }
