@@ -375,6 +375,8 @@ fn a_loop_alone_takes_no_signal() {
     run(&mut event_loop, handle.run_in_executor(|| ())).unwrap();
     assert_eq!(caught(), before);
     assert!(std::process::Command::new("true").status().unwrap().success());
+    // No thread is left that a later test's signal might meet.
+    run(&mut event_loop, handle.shutdown_default_executor(None));
 }
 
 #[test]
