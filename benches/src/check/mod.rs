@@ -20,10 +20,13 @@ mod transfer;
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
 use crate::contract::Shape;
 
@@ -160,6 +163,18 @@ impl Drop for Running {
         let _ = self.child.kill(); // fails when it is gone, which is what is wanted
         let _ = self.child.wait();
     }
+}
+
+/// An address where nobody listens: it is bound, and nobody else gets it as long as that socket lives.
+///
+/// # Errors
+///
+/// When the kernel has no port.
+pub fn nobody_listens() -> Outcome<(OwnedFd, SocketAddr)> {
+    let kept = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&kept, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let address = getsockname(&kept)?.try_into()?;
+    Ok((kept, address))
 }
 
 /// One check after the other; a failure is told with the check's name.

@@ -1,14 +1,12 @@
 //! Relays: an echo through them is an echo, and each direction ends on its own.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
-
-use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
 use super::client::{Client, bytes};
 use super::echo::conversations;
-use super::{Outcome, Program, each};
+use super::{Outcome, Program, each, nobody_listens};
 
 const BULK: usize = 5 << 20;
 
@@ -61,10 +59,8 @@ fn ended_first(program: &Program) -> Outcome {
 }
 
 fn refused(program: &Program) -> Outcome {
-    // A port that is bound and does not listen: as long as it lives, nobody else gets it.
-    let kept = socket(AddressFamily::INET, SocketType::STREAM, None)?;
-    bind(&kept, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-    let server = program.start_relay(getsockname(&kept)?.try_into()?)?;
+    let (_kept, address) = nobody_listens()?;
+    let server = program.start_relay(address)?;
     for _ in 0..3 {
         Client::connect(&server, b"")?.expect_over()?;
     }

@@ -235,10 +235,12 @@ mod tests {
 
     #[test]
     fn a_server_that_died_is_the_reason_not_the_load() {
-        // The load is given the server's id as its fifth argument; it kills it, and says what a load would see.
+        // The load is given the server's id as its fifth argument; it kills it, and says what a load would see
+        // when it is dead.
         let reset = r#"{"Failed":{"why":"reset"}}"#;
-        let load = format!("{READY}; read line; kill -9 $5; sleep 0.1; echo '{reset}'");
-        let server = "echo listening 4321; echo 'no more' >&2; exec sleep 60";
+        let gone = "while grep -q 'State:.[RSDT]' /proc/$5/status; do sleep 0.01; done";
+        let load = format!("{READY}; read line; kill -9 $5; {gone}; echo '{reset}'");
+        let server = "echo 'no more' >&2; echo listening 4321; exec sleep 60";
         let mut session = start(server, &load, "echo-64").unwrap();
         let command = talk::Command::Measure { millis: 1, rate: None };
         let error = session.window(&command, SOON).unwrap_err();

@@ -90,8 +90,8 @@ fn the_last_bytes_lost() {
             message.pop();
         }
     });
-    let why = why("echo-1", port, &["--patience", "2000"]);
-    assert_eq!(why, "expected the replies to 1 messages, nothing came for 2s");
+    let why = why("echo-1", port, &["--patience", "5000"]);
+    assert_eq!(why, "expected the replies to 1 messages, nothing came for 5s");
 }
 
 #[test]
@@ -157,12 +157,10 @@ fn a_download_that_others_wait_for() {
 
 #[test]
 fn nobody_listens() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    let (_kept, address) = millrun_benches::check::nobody_listens().unwrap();
     let sleeper = Sleeper::new();
     for scenario in ["echo-1", "upload", "churn", "fanout"] {
-        let why = Load::start(scenario, port, sleeper.0.id(), &[]).failed();
+        let why = Load::start(scenario, address.port(), sleeper.0.id(), &[]).failed();
         assert!(why.contains("refused"), "{why}");
     }
 }
@@ -228,7 +226,7 @@ fn a_download_that_is_short_or_wrong() {
 fn a_visit_that_gets_other_bytes_or_no_end() {
     let sleeper = Sleeper::new();
     let failed = |port| {
-        let options = ["--connections", "1", "--patience", "2000"];
+        let options = ["--connections", "1", "--patience", "5000"];
         Load::start("churn", port, sleeper.0.id(), &options).failed()
     };
     let why = failed(echo(1024, |_, message| message[1] ^= 1));
