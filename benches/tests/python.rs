@@ -96,14 +96,22 @@ fn what_is_said_to_be_there_is_and_is_not_installed_twice() {
         let imports = Command::new(&python.program).args(["-c", &script]).status().unwrap();
         assert_eq!(imports.success(), outcome.is_ok(), "{package}: {outcome:?}");
     }
-    let again = prepare(RETRY, &mut |what| panic!("{what}"));
+    // Another test may be at it.
+    let waits = |what: &str| what.starts_with("waiting");
+    let again = prepare(Duration::MAX, &mut |what| assert!(waits(what), "{what}"));
     assert_eq!(again.as_ref(), Ok(python));
     let once_more = prepare(Duration::ZERO, &mut |what| {
-        // What could not be had is tried again.
+        // What could not be had is tried again, here and on a newer Python.
+        let here = what.ends_with(&format!("Python {}", python.version));
         let missing = |name: &String| python.packages[name].is_err() && what.contains(name);
-        assert!(python.packages.keys().any(missing), "{what}");
+        assert!(waits(what) || !here || python.packages.keys().any(missing), "{what}");
     });
-    assert_eq!(once_more.as_ref(), Ok(python));
+    // Why something could not be had is the network's word, which may change.
+    let once_more = once_more.unwrap();
+    assert_eq!((&once_more.program, &once_more.version), (&python.program, &python.version));
+    for (package, outcome) in python.packages.iter().filter(|(_, outcome)| outcome.is_ok()) {
+        assert_eq!(&once_more.packages[package], outcome);
+    }
 }
 
 #[test]

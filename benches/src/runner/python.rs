@@ -54,48 +54,56 @@ impl Python {
         self.packages.values().filter(|package| package.is_err()).count()
     }
 
-    /// Whether it still is what it was found to be: it answers, and what was there can be imported.
+    /// Whether it still is what it was found to be: it answers, and what was there can be imported, in the same version.
     fn holds(&self) -> bool {
-        let there = self.packages.iter().filter(|(_, outcome)| outcome.is_ok());
-        let imports: String = there.map(|(name, _)| format!("import {name}\n")).collect();
-        let version = bounded(Command::new(&self.program).args(["-c", &(imports + TELL_VERSION)]));
-        version.is_ok_and(|version| version.trim() == self.version)
+        // One process for all of it: each test asks.
+        let mut script = TELL_VERSION.to_owned();
+        let mut told = vec![self.version.as_str()];
+        for (name, outcome) in &self.packages {
+            if let Ok(version) = outcome {
+                script = format!("{script}\n{}", tell_version_of(name));
+                told.push(version);
+            }
+        }
+        let answer = bounded(Command::new(&self.program).args(["-c", &script]));
+        answer.is_ok_and(|answer| answer.lines().eq(told))
     }
 }
 
 /// Finds the newest Python that has, or can be given, most of `packages`. What is installed goes to `into`/python-3.NN, where the
-/// next call finds it, in this process or another; one that comes meanwhile waits. What could not be had is tried again when that
-/// was longer ago than `retry`. `tell` hears what takes time.
+/// next call finds it, in this process or another; one that comes meanwhile waits. What could not be had, a newer Python with all of
+/// them too, is tried again when that was longer ago than `retry`. `tell` hears what takes time.
 ///
 /// # Errors
 ///
-/// When no Python answers.
+/// When no Python answers, or `into` can't be made or locked.
 pub fn prepare(
     packages: &[&str],
     into: &Path,
     retry: Duration,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Python, String> {
-    let place = Place::new(into)?;
+    let place = Place::new(into, tell)?;
     let candidates = candidates();
     let question = Question::new(packages, &candidates);
     if let Some(python) = place.recall(&question, retry).filter(Python::holds) {
         return Ok(python);
     }
     place.forget();
-    let mut best: Option<Python> = None;
-    for found in interpreters(candidates).into_iter().take(TRIES) {
-        let python = equip(&found, packages, into, tell);
+    let mut best: Option<(usize, Python)> = None;
+    for (turn, found) in interpreters(candidates).iter().take(TRIES).enumerate() {
+        let python = equip(found, packages, into, tell);
         let missing = python.missing();
-        if best.as_ref().is_none_or(|best| missing < best.missing()) {
-            best = Some(python);
+        if best.as_ref().is_none_or(|(_, best)| missing < best.missing()) {
+            best = Some((turn, python));
         }
         if missing == 0 {
             break;
         }
     }
-    let best = best.ok_or_else(|| format!("no Python 3.{} or newer answers", OLDEST.minor))?;
-    place.keep(question, &best);
+    let (turn, best) =
+        best.ok_or_else(|| format!("no Python 3.{} or newer answers", OLDEST.minor))?;
+    place.keep(question, &best, turn == 0);
     Ok(best)
 }
 
@@ -222,12 +230,14 @@ fn install(program: &Path, package: &str) -> Result<(), String> {
     bounded(&mut pip).map(drop).map_err(|why| last_line(&why))
 }
 
+/// A line for Python: prints the version of a package if it can be imported.
+fn tell_version_of(package: &str) -> String {
+    format!("import importlib.metadata, {package}; print(importlib.metadata.version('{package}'))")
+}
+
 /// The version of a package that can be imported.
 fn imported(program: &Path, package: &str) -> Result<String, String> {
-    let script = format!(
-        "import importlib.metadata, {package}; print(importlib.metadata.version('{package}'))"
-    );
-    let answer = bounded(Command::new(program).args(["-c", &script]));
+    let answer = bounded(Command::new(program).args(["-c", &tell_version_of(package)]));
     answer.map(|version| version.trim().to_owned()).map_err(|why| last_line(&why))
 }
 
@@ -238,10 +248,11 @@ fn last_line(text: &str) -> String {
 
 /// As [`output`], but given up after [`PATIENCE`].
 fn bounded(command: &mut Command) -> Result<String, String> {
-    // `timeout` of coreutils ends a group of processes, which a kill of ours would not.
+    // `timeout` of coreutils ends a group of processes, which a kill of ours would not. The group is its own: should we be killed, a
+    // pip goes on for at most this long, beside whoever prepares next.
     let limit = PATIENCE.as_secs().to_string();
     let mut limited = Command::new("timeout");
-    limited.arg(limit).arg(command.get_program()).args(command.get_args());
+    limited.args(["-k", "5", &limit]).arg(command.get_program()).args(command.get_args());
     let began = Instant::now();
     output(limited.stdin(Stdio::null())).map_err(|why| {
         if began.elapsed() >= PATIENCE {
@@ -276,13 +287,20 @@ mod tests {
     fn what_was_found_is_looked_at_before_it_is_used_again() {
         let program = PathBuf::from("python3");
         let Some(version) = ask(&program) else { return println!("skipped: no Python here") };
-        let python = |package: &str, version: String| {
-            let packages = BTreeMap::from([(package.to_owned(), Ok("1".to_owned()))]);
+        let holds = |version: &str, package: &str, outcome: &str| {
+            let packages = BTreeMap::from([
+                (package.to_owned(), Ok(outcome.to_owned())),
+                ("no_such_package".to_owned(), Err("no wheel".to_owned())),
+            ]);
+            let version = version.to_owned();
             Python { program: program.clone(), version, packages }.holds()
         };
-        assert!(python("json", version.to_string()));
-        assert!(!python("json", "3.0.1".to_owned()), "it is another one");
-        assert!(!python("no_such_package", version.to_string()), "a package is gone");
+        let version = version.to_string();
+        assert!(!holds(&version, "no_other_package", "1"), "a package is gone");
+        let Ok(pip) = imported(&program, "pip") else { return println!("skipped: no pip here") };
+        assert!(holds(&version, "pip", &pip));
+        assert!(!holds("3.0.1", "pip", &pip), "it is another one");
+        assert!(!holds(&version, "pip", "0"), "a package was replaced");
     }
 
     #[test]
