@@ -105,7 +105,7 @@ fn ten_thousand_idle_connections_leave_the_server_responsive() {
         Some(_) => {}
     }
     let many = connections();
-    bounded(120, async {
+    bounded(100, async {
         // The executor's thread and the loop's own descriptors are there from here on.
         LoopHandle::current().unwrap().run_in_executor(|| ()).await.unwrap();
         let before = open_descriptors();

@@ -74,7 +74,7 @@ fn talk(port: u16, seed: u64, messages: usize) -> (u64, u64) {
 #[test]
 fn two_hundred_thousand_messages_come_back_as_they_were() {
     const MESSAGES: usize = 25_000;
-    bounded(120, async {
+    bounded(100, async {
         let reported = reports();
         let framed = StartServer::tasks(Serve::on("127.0.0.1", 0), echo_frames).await.unwrap();
         let handle = LoopHandle::current().unwrap();
@@ -201,5 +201,5 @@ fn clients_that_mean_harm_hurt_nobody_and_leave_nothing() {
     if role().is_none() {
         return alone(NAME);
     }
-    bounded(120, among_the_hostile(500));
+    bounded(100, among_the_hostile(500));
 }

@@ -19,8 +19,8 @@ use crate::{Invariant, Violation};
 /// A loop that is never idle does not let a virtual clock go on: then it is turned so many times.
 const TURNS: usize = 100_000;
 
-/// Long enough for what is on its way to arrive, on a loopback that is not busy. Waited for what must not come, so
-/// that noise can hide a mistake and never make one.
+/// Long enough for what is on its way to arrive, on a loopback that is not busy. Waited for what must not come, so that
+/// noise can hide a mistake and hardly make one: only two transcripts, in which bytes lie unread, need them to be there.
 const GRACE: usize = 4;
 const MOMENT: Duration = Duration::from_millis(1);
 
