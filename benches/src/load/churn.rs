@@ -225,14 +225,16 @@ impl Places {
     pub(super) fn connect(&mut self) -> io::Result<TcpStream> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-        // A place that is taken is passed over; so many in a row mean that something else is wrong.
-        let mut tries = 100;
+        // Where another load was less than a minute ago, each place is taken: the next address's are tried. When there is none
+        // left, something else is wrong.
+        let mut tries = Self::ADDRESSES;
         loop {
             match net::bind(&socket, &self.following()) {
                 Ok(()) => break,
                 Err(Errno::ADDRINUSE) if tries > 0 => tries -= 1,
                 Err(error) => return Err(error.into()),
             }
+            self.next = (self.next + Self::PORTS) % (Self::PORTS * Self::ADDRESSES);
         }
         match net::connect(&socket, &self.to) {
             Ok(()) | Err(Errno::INPROGRESS) => Ok(TcpStream::from_std(socket.into())),
