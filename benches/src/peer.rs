@@ -48,8 +48,14 @@ pub struct Peer {
 /// The server that all others are compared with.
 pub const LIMIT: &str = "epoll";
 
+/// The same, with what `millrun-spin` has: how much looking for events before sleeping can bring on this machine.
+pub const LIMIT_SPIN: &str = "epoll-spin";
+
 /// The one that all others are compared with over TLS.
 pub const TLS_LIMIT: &str = "tokio-rustls";
+
+/// Looks for events for 50 us before it sleeps.
+const SPIN: &[&str] = &["--spin", "50"];
 
 const fn rust(
     name: &'static str,
@@ -86,7 +92,7 @@ pub const ALL: &[Peer] = &[
         "",
     ),
     Peer {
-        after: &["--spin", "50"],
+        after: SPIN,
         ..rust(
             "millrun-spin",
             "Millrun, callbacks, looking for 50 us before it sleeps",
@@ -95,6 +101,15 @@ pub const ALL: &[Peer] = &[
         )
     },
     rust(LIMIT, "written by hand on level-triggered epoll: the limit", "server-epoll", ""),
+    Peer {
+        after: SPIN,
+        ..rust(
+            LIMIT_SPIN,
+            "the same by hand, looking for 50 us before it sleeps: what that can bring",
+            "server-epoll",
+            "",
+        )
+    },
     rust("tokio", "tokio's current_thread runtime, as its users write it", "server-tokio", "tokio"),
     Peer {
         before: &["best"],

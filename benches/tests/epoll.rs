@@ -1,3 +1,11 @@
 //! Does server-epoll keep the contract?
 
-millrun_benches::check_server!(Program::new(env!("CARGO_BIN_EXE_server-epoll")));
+mod sleeps {
+    millrun_benches::check_server!(Program::new(env!("CARGO_BIN_EXE_server-epoll")));
+}
+
+mod spins {
+    millrun_benches::check_server!(
+        Program::new(env!("CARGO_BIN_EXE_server-epoll")).after(&["--spin", "50"])
+    );
+}

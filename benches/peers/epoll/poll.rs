@@ -3,12 +3,14 @@
 use std::error::Error;
 use std::io;
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use millrun_benches::contract;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{self, SocketFlags, sockopt};
+use rustix::time::Timespec;
 
 const LISTENER: u64 = u64::MAX;
 
@@ -27,28 +29,58 @@ pub(crate) trait Shape {
     fn settle(&mut self) -> bool;
 }
 
-/// The epoll descriptor.
+/// The epoll descriptor, and how long it is asked before the thread sleeps.
 #[derive(Debug)]
-pub(crate) struct Poll(OwnedFd);
+pub(crate) struct Poll {
+    epoll: OwnedFd,
+    spin: Duration,
+}
 
 impl Poll {
+    /// With nothing in it.
+    pub(crate) fn new(spin: Duration) -> io::Result<Self> {
+        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)?, spin })
+    }
+
     pub(crate) fn add(&self, fd: impl AsFd, key: usize, flags: EventFlags) -> io::Result<()> {
-        Ok(epoll::add(&self.0, fd, EventData::new_u64(key as u64), flags)?)
+        Ok(epoll::add(&self.epoll, fd, EventData::new_u64(key as u64), flags)?)
     }
 
     pub(crate) fn modify(&self, fd: impl AsFd, key: usize, flags: EventFlags) -> io::Result<()> {
-        Ok(epoll::modify(&self.0, fd, EventData::new_u64(key as u64), flags)?)
+        Ok(epoll::modify(&self.epoll, fd, EventData::new_u64(key as u64), flags)?)
     }
 
     pub(crate) fn remove(&self, fd: impl AsFd) -> io::Result<()> {
-        Ok(epoll::delete(&self.0, fd)?)
+        Ok(epoll::delete(&self.epoll, fd)?)
+    }
+
+    /// How many events there are, once there are any.
+    fn wait(&self, events: &mut [Event]) -> rustix::io::Result<usize> {
+        if !self.spin.is_zero() {
+            let count = self.look(events)?;
+            if count > 0 {
+                return Ok(count);
+            }
+        }
+        epoll::wait(&self.epoll, events, None)
+    }
+
+    /// Asks again and again for as long as it is to: how many events there were at last.
+    fn look(&self, events: &mut [Event]) -> rustix::io::Result<usize> {
+        let began = Instant::now();
+        loop {
+            let count = epoll::wait(&self.epoll, &mut *events, Some(&Timespec::default()))?;
+            if count > 0 || began.elapsed() >= self.spin {
+                return Ok(count);
+            }
+        }
     }
 }
 
-/// Listens, and serves for ever.
-pub(crate) fn serve(mut shape: impl Shape) -> Result<(), Box<dyn Error>> {
+/// Listens, and serves for ever; looks for events for as long as `spin` before it sleeps.
+pub(crate) fn serve(mut shape: impl Shape, spin: Duration) -> Result<(), Box<dyn Error>> {
     let listener = listen()?;
-    let poll = Poll(epoll::create(CreateFlags::CLOEXEC)?);
+    let poll = Poll::new(spin)?;
     poll.add(&listener, LISTENER as usize, EventFlags::IN)?;
     contract::announce(listener.local_addr()?.port())?;
     let mut events =
@@ -56,7 +88,7 @@ pub(crate) fn serve(mut shape: impl Shape) -> Result<(), Box<dyn Error>> {
     // No descriptor was left for a connection: the others wait in the backlog until one is closed.
     let mut short = false;
     loop {
-        let count = match epoll::wait(&poll.0, &mut events[..], None) {
+        let count = match poll.wait(&mut events[..]) {
             Ok(count) => count,
             Err(Errno::INTR) => continue,
             Err(error) => return Err(error.into()),

@@ -37,6 +37,7 @@ const PEERS: &[(&str, Colour)] = &[
     ("millrun-streams", colour(0x10_42_81, 0x86_b6_ef)),
     ("millrun-spin", colour(0x6d_a7_ec, 0x25_6a_bf)),
     (crate::peer::LIMIT, colour(0x38_38_35, 0xf0_ef_ec)),
+    (crate::peer::LIMIT_SPIN, colour(0x6f_6e_69, 0xb9_b7_ad)),
     ("tokio", colour(0xeb_68_34, 0xd9_59_26)),
     ("tokio-best", colour(0xf2_a0_7d, 0xf2_a0_7e)),
     ("smol", colour(0x1b_af_7a, 0x19_9e_70)),
