@@ -46,6 +46,9 @@ pub enum Answer {
         window: Window,
         /// How long messages took.
         latency: Option<Latency>,
+        /// The 99th percentile of how long they took, in nanoseconds: in the median of the window's slices, so that a hiccup of the
+        /// machine does not decide it.
+        tail: Option<u64>,
     },
     /// It can't go on.
     Failed {

@@ -65,6 +65,7 @@ fn a_small_run_gives_a_table_data_and_a_page() {
         assert!(server.rounds.iter().all(|window| window.units > 0 && window.server_cpu_ns > 0));
         let latency = server.latency.as_ref().unwrap();
         assert!(latency.rate > 0 && latency.count() > 0, "{latency:?}");
+        assert_eq!(server.tails.len(), 2);
         assert!(report.versions.contains_key(&server.peer), "{:?}", report.versions);
     }
     assert!(report.skipped.is_empty(), "{:?}", report.skipped);

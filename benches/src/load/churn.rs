@@ -131,7 +131,7 @@ impl Drive for Churn {
         let meter = self.watched.start()?;
         let units = self.drive(nanos, &mut latencies)?;
         let window = self.watched.end(&meter, units, units * self.size as u64)?;
-        Ok(Measured { window, latency: Some(latencies.report(0)) })
+        Ok(Measured { window, latency: Some(latencies.report(0)), tail: None })
     }
 }
 

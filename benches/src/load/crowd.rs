@@ -237,7 +237,7 @@ impl Crowd {
                 done += messages.end - messages.start;
                 for nth in messages {
                     let due = schedule.due(schedule.number(connection, nth));
-                    latencies.record(now.saturating_sub(due));
+                    latencies.record_due(due, now.saturating_sub(due));
                 }
                 fill(link, block, connection, due)
             })?;

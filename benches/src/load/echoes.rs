@@ -67,8 +67,11 @@ impl Drive for Echoes {
 
     fn measure(&mut self, nanos: u64, rate: Option<u64>) -> Outcome<Measured> {
         self.crowd.closed(nanos / WARM_UP, &mut Latencies::new()?)?;
-        let mut latencies = Latencies::new()?;
         let schedule = rate.map(|rate| Schedule::new(rate, self.crowd.len(), nanos));
+        let mut latencies = match schedule {
+            None => Latencies::new()?,
+            Some(_) => Latencies::sliced(nanos)?,
+        };
         let meter = self.watched.start()?;
         let units = match schedule {
             None => self.crowd.closed(nanos, &mut latencies)?,
@@ -77,6 +80,7 @@ impl Drive for Echoes {
         let window = self.watched.end(&meter, units, units * self.crowd.size() as u64)?;
         // Once more now that the server sleeps: what it sent beyond the last reply is there.
         self.crowd.expect_silence()?;
-        Ok(Measured { window, latency: Some(latencies.report(rate.unwrap_or(0))) })
+        let latency = Some(latencies.report(rate.unwrap_or(0)));
+        Ok(Measured { window, latency, tail: latencies.tail() })
     }
 }

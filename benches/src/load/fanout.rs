@@ -46,6 +46,6 @@ impl Drive for Fanout {
         let window = self.watched.end(&meter, units, messages * self.size)?;
         // Once more now that the server sleeps: what it sent beyond the last delivery is there.
         self.crowd.expect_silence()?;
-        Ok(Measured { window, latency: Some(latencies.report(0)) })
+        Ok(Measured { window, latency: Some(latencies.report(0)), tail: None })
     }
 }

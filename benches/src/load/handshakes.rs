@@ -157,6 +157,6 @@ impl Drive for Handshakes {
         let meter = self.watched.start()?;
         let units = self.drive(nanos, self.resumes, &mut latencies)?;
         let window = self.watched.end(&meter, units, 0)?;
-        Ok(Measured { window, latency: Some(latencies.report(0)) })
+        Ok(Measured { window, latency: Some(latencies.report(0)), tail: None })
     }
 }

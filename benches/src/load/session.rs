@@ -47,6 +47,8 @@ pub(super) trait Drive {
 pub(super) struct Measured {
     pub(super) window: Window,
     pub(super) latency: Option<Latency>,
+    /// The 99th percentile of its middle slice.
+    pub(super) tail: Option<u64>,
 }
 
 /// Connects, says that it is ready, and does as it is told until it is told to end.
@@ -61,14 +63,14 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         let line = line.map_err(Failure::io("standard input"))?;
         let command = serde_json::from_str(&line)
             .map_err(|error| Failure::new(format!("expected a command, got {line:?}: {error}")))?;
-        let Measured { window, latency } = match command {
+        let Measured { window, latency, tail } = match command {
             Command::Measure { millis, rate } => {
                 driver.measure(millis.saturating_mul(1_000_000), rate)?
             }
             Command::Transfer { bytes } => driver.transfer(bytes)?,
             Command::End => break,
         };
-        say(&Answer::Window { window, latency })?;
+        say(&Answer::Window { window, latency, tail })?;
     }
     Ok(())
 }

@@ -138,6 +138,6 @@ impl Drive for Transfer {
         let meter = self.watched.start()?;
         self.run_expecting(bytes, expected)?;
         let window = self.watched.end(&meter, bytes / 1024, bytes)?;
-        Ok(Measured { window, latency: None })
+        Ok(Measured { window, latency: None, tail: None })
     }
 }

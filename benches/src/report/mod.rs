@@ -86,7 +86,8 @@ pub struct ServerResult {
     pub rounds: Vec<Window>,
     /// Latencies at one rate for all servers of the scenario; all windows together.
     pub latency: Option<Latency>,
-    /// The 99th percentile of each of those windows, in nanoseconds: paired as the rounds are.
+    /// The 99th percentile of each of those windows, in nanoseconds: of the window's middle slice, so that a hiccup of the machine does
+    /// not decide it. Paired as the rounds are.
     #[serde(default)]
     pub tails: Vec<u64>,
     /// Resident memory (idle).

@@ -236,6 +236,7 @@ mod tests {
         let expected = ["millrun-protocol", "millrun-streams", "epoll", "smol"];
         assert_eq!(peers("--peer smol --peer smol"), expected);
         assert_eq!(peers("--only --peer smol"), ["smol"]);
+        assert!(peers("--peer millrun-spin").ends_with(&["millrun-spin", "epoll", "epoll-spin"]));
         assert!(parsed("--only").unwrap_err().contains("--peer"));
     }
 

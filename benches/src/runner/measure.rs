@@ -6,8 +6,8 @@ use super::plan::{self, Options};
 use super::progress::Progress;
 use super::quiet::Quiet;
 use super::seat::{Phase, Seat};
-use super::session::{Session, World};
-use crate::report::{Latency, ScenarioResult, ServerResult, Skipped, Window};
+use super::session::{Session, Taken, World};
+use crate::report::{ScenarioResult, ServerResult, Skipped};
 use crate::scenario::{Kind, Scenario};
 use crate::talk::Command;
 
@@ -124,7 +124,7 @@ impl<'a> Run<'a> {
         self.progress.step(what);
         for index in plan::order(round, seats.len()) {
             let seat = &mut seats[index];
-            if phase.is_for(seat.scenario) {
+            if phase.is_for(seat) {
                 self.progress.step(&format!("{what}, {}", seat.result.peer));
                 self.turn(seat, phase);
             }
@@ -134,19 +134,21 @@ impl<'a> Run<'a> {
     /// Latencies of those scenarios that have them, at one rate for the whole group: what is set against each other must
     /// be asked for the same.
     fn latencies(&mut self, seats: &mut [Seat], title: &str) {
-        let timed =
-            seats.iter().filter(|seat| Phase::Open(0).is_for(seat.scenario) && !seat.failed);
+        let timed = seats.iter().filter(|seat| Phase::Open(0).is_for(seat) && !seat.failed);
         let Some(rate) = plan::rate(timed.map(|seat| &seat.result)) else { return };
         for round in 0..self.options.rounds {
             let what = format!("{title}: latencies {}/{}", round + 1, self.options.rounds);
             self.round(seats, round, &what, Phase::Open(rate));
+            for more in 1..plan::TAIL_WINDOWS {
+                self.round(seats, round + more, &what, Phase::Tails(rate));
+            }
         }
     }
 
     fn turn(&mut self, seat: &mut Seat, phase: Phase) {
         let (command, expected) = self.command(seat.scenario, phase);
         match self.window(seat, &command, expected, phase) {
-            Ok(Some((window, latency))) => phase.keep(seat, window, latency),
+            Ok(Some(taken)) => phase.keep(seat, taken),
             Ok(None) => {}
             Err(why) => self.leaves(seat, why),
         }
@@ -186,9 +188,8 @@ impl<'a> Run<'a> {
             return (Command::Transfer { bytes }, transfer(bytes, SLOWEST));
         }
         let window = (self.options.window / part).max(Duration::from_millis(1));
-        let rate = if let Phase::Open(rate) = phase { Some(rate) } else { None };
         let millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
-        (Command::Measure { millis, rate }, window)
+        (Command::Measure { millis, rate: phase.rate() }, window)
     }
 
     /// It failed: this scenario goes on without it.
@@ -201,9 +202,6 @@ impl<'a> Run<'a> {
     }
 }
 
-/// A window, and how long its messages took.
-type Taken = (Window, Option<Latency>);
-
 /// Takes a window again when others used the machine meanwhile. Where they do so all the time, the next one would be no better.
 fn undisturbed(
     mut quiet: impl FnMut() -> bool,
@@ -212,7 +210,7 @@ fn undisturbed(
     for _ in 0..AGAIN {
         let quiet = quiet();
         let taken = take()?;
-        if !quiet || !taken.0.is_disturbed() {
+        if !quiet || !taken.window.is_disturbed() {
             return Ok(taken);
         }
     }
@@ -227,13 +225,14 @@ pub fn planned(options: &Options, group: &[&'static Scenario], world: &World) ->
     for scenario in group {
         let there = |name| world.servers.contains_key(name);
         let peers = options.peers.iter().filter(|peer| plan::takes_part(peer, scenario));
-        let peers = peers.filter(|peer| there(peer.name)).count();
         let window = match scenario.kind {
             Kind::Upload | Kind::Download => transfer(options.bytes, SPEED),
             _ => options.window,
         };
-        let windows = (window + BETWEEN) * plan::windows(options, scenario) as u32;
-        sum += (STARTING + windows) * peers as u32;
+        for peer in peers.filter(|peer| there(peer.name)) {
+            let windows = plan::windows(options, peer.name, scenario);
+            sum += STARTING + (window + BETWEEN) * windows as u32;
+        }
     }
     sum
 }
@@ -246,6 +245,7 @@ fn transfer(bytes: u64, speed: u64) -> Duration {
 mod tests {
     use super::*;
     use crate::peer;
+    use crate::report::{Latency, Window};
     use crate::runner::cores::Cores;
     use crate::runner::launch::Launch;
     use crate::scenario;
@@ -257,7 +257,7 @@ mod tests {
 
     const SERVER: &str = "echo listening 4321; exec sleep 60";
 
-    /// A load whose n-th window has n units a second; its one latency is n at the rate that it was asked for.
+    /// A load whose n-th window has n units a second; its one latency is n at the rate that it was asked for, its tail ten times that.
     const LOAD: &str = r#"
 echo '{"Ready":{"connections":7,"memory":{"before":1,"fresh":2,"used":3}}}'
 n=0
@@ -267,7 +267,7 @@ while read -r line; do
     rate=${rate%%\}*}
     latency='{"rate":0,"buckets":[['$n',1]]}'
     [ "$rate" = null ] || latency='{"rate":'$rate',"buckets":[['$n',1]]}'
-    echo '{"Window":{"window":{"units":'$n',"bytes":0,"wall_ns":1000000000,"server_cpu_ns":1,"load_cpu_ns":1,"foreign_cpu_ns":0},"latency":'$latency'}}'
+    echo '{"Window":{"window":{"units":'$n',"bytes":0,"wall_ns":1000000000,"server_cpu_ns":1,"load_cpu_ns":1,"foreign_cpu_ns":0},"latency":'$latency',"tail":'$((10 * n))'}}'
 done"#;
 
     fn world(servers: &[(&'static str, &str)], load: &str) -> World {
@@ -300,10 +300,12 @@ done"#;
         for result in &results[..2] {
             for server in &result.servers {
                 assert_eq!((server.connections, units(server)), (7, vec![2, 3, 4]));
-                // 3 a second was the median: one rate, half of it, for both scenarios.
-                let buckets = vec![(5, 1), (6, 1), (7, 1)];
+                // 3 a second was the median: one rate, a third of it, for both scenarios. Of the limit a tail is compared.
+                let windows =
+                    3 * if server.peer == "epoll" { plan::TAIL_WINDOWS as u64 } else { 1 };
+                let buckets = (5..5 + windows).map(|n| (n, 1)).collect();
                 assert_eq!(server.latency, Some(Latency { rate: 1, buckets }));
-                assert_eq!(server.tails, [5, 6, 7]);
+                assert_eq!(server.tails, (5..5 + windows).map(|n| 10 * n).collect::<Vec<_>>());
             }
         }
         let [.., large] = results.as_slice() else { panic!("three") };
@@ -372,10 +374,10 @@ done"#;
                 load_cpu_ns: 1,
                 foreign_cpu_ns,
             };
-            Ok((window, None))
+            Ok(Taken { window, latency: None, tail: None })
         };
         let last = undisturbed(|| windows[number.get()].0, take).unwrap();
-        assert_eq!(last.0.units, number.get() as u64, "the last one is kept");
+        assert_eq!(last.window.units, number.get() as u64, "the last one is kept");
         number.get()
     }
 

@@ -1,8 +1,8 @@
 //! A server's place in a scenario, and what its windows add up to.
 
 use super::plan;
-use super::session::Session;
-use crate::report::{Latency, ServerResult, Window};
+use super::session::{Session, Taken};
+use crate::report::ServerResult;
 use crate::scenario::{Kind, Scenario};
 
 /// A session, and what it has so far.
@@ -22,17 +22,29 @@ pub(super) enum Phase {
     Closed,
     /// So many messages a second.
     Open(u64),
+    /// The same once more, for those whose 99th percentile is compared.
+    Tails(u64),
 }
 
 impl Phase {
-    pub(super) fn is_for(self, scenario: &Scenario) -> bool {
+    pub(super) fn is_for(self, seat: &Seat) -> bool {
         match self {
-            Self::WarmUp | Self::Closed => scenario.kind != Kind::Idle,
-            Self::Open(_) => plan::has_latencies(scenario),
+            Self::WarmUp | Self::Closed => seat.scenario.kind != Kind::Idle,
+            Self::Open(_) => plan::has_latencies(seat.scenario),
+            Self::Tails(_) => plan::has_tails(&seat.result.peer, seat.scenario),
         }
     }
 
-    pub(super) fn keep(self, seat: &mut Seat, window: Window, latency: Option<Latency>) {
+    /// Messages a second, where it has a rate.
+    pub(super) fn rate(self) -> Option<u64> {
+        match self {
+            Self::WarmUp | Self::Closed => None,
+            Self::Open(rate) | Self::Tails(rate) => Some(rate),
+        }
+    }
+
+    pub(super) fn keep(self, seat: &mut Seat, taken: Taken) {
+        let Taken { window, latency, tail } = taken;
         match self {
             Self::WarmUp => return,
             Self::Closed => {
@@ -42,10 +54,10 @@ impl Phase {
                     return;
                 }
             }
-            Self::Open(_) => {}
+            Self::Open(_) | Self::Tails(_) => {}
         }
         let Some(latency) = latency else { return };
-        seat.result.tails.extend(latency.quantile(0.99));
+        seat.result.tails.extend(tail);
         match &mut seat.result.latency {
             Some(all) => all.merge(&latency),
             None => seat.result.latency = Some(latency),

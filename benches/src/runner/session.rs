@@ -34,6 +34,17 @@ pub struct World {
     pub certificate: Option<PathBuf>,
 }
 
+/// What a window came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Taken {
+    /// What was counted.
+    pub window: Window,
+    /// How long messages took.
+    pub latency: Option<Latency>,
+    /// The 99th percentile of that, of the window's middle slice.
+    pub tail: Option<u64>,
+}
+
 /// One server in one scenario. Dropped, its processes are gone.
 #[derive(Debug)]
 pub struct Session {
@@ -101,15 +112,11 @@ impl Session {
     /// # Errors
     ///
     /// Who failed, and how: the session is of no further use.
-    pub fn window(
-        &mut self,
-        command: &talk::Command,
-        expected: Duration,
-    ) -> Result<(Window, Option<Latency>), String> {
+    pub fn window(&mut self, command: &talk::Command, expected: Duration) -> Result<Taken, String> {
         let line = serde_json::to_string(command).map_err(|error| error.to_string())?;
         self.load.say(&line)?;
         match self.answer(expected + LATE)? {
-            talk::Answer::Window { window, latency } => Ok((window, latency)),
+            talk::Answer::Window { window, latency, tail } => Ok(Taken { window, latency, tail }),
             other => Err(format!("the load: expected a window, got {other:?}")),
         }
     }
@@ -207,13 +214,13 @@ mod tests {
 
     #[test]
     fn a_window_is_asked_for_and_told() {
-        let window = r#"{"Window":{"window":{"units":1,"bytes":2,"wall_ns":3,"server_cpu_ns":4,"load_cpu_ns":5,"foreign_cpu_ns":6},"latency":null}}"#;
+        let window = r#"{"Window":{"window":{"units":1,"bytes":2,"wall_ns":3,"server_cpu_ns":4,"load_cpu_ns":5,"foreign_cpu_ns":6},"latency":null,"tail":7}}"#;
         let load = format!("{READY}; read line; echo '{window}'; read line");
         let mut session = start(SERVER, &load, "echo-64").unwrap();
         assert_eq!(session.connections, 7);
         let command = talk::Command::Measure { millis: 1, rate: None };
-        let (found, latency) = session.window(&command, SOON).unwrap();
-        assert_eq!((found.units, found.foreign_cpu_ns, latency), (1, 6, None));
+        let Taken { window, latency, tail } = session.window(&command, SOON).unwrap();
+        assert_eq!((window.units, window.foreign_cpu_ns, latency, tail), (1, 6, None, Some(7)));
     }
 
     #[test]

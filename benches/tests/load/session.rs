@@ -55,7 +55,7 @@ impl Load {
     pub(crate) fn window(&mut self, command: &Command) -> (Window, Option<Latency>) {
         self.say(command);
         match self.answer() {
-            Answer::Window { window, latency } => (window, latency),
+            Answer::Window { window, latency, .. } => (window, latency),
             other => panic!("expected a window, got {other:?}"),
         }
     }

@@ -53,6 +53,13 @@ fn at_a_rate_what_is_due_is_sent_and_no_more() {
         assert_eq!((measured.0.units, measured.1.rate), (rate / 10, rate));
         assert_eq!(counts(&measured.1), rate / 10);
     }
+    // The tail is one of the times that there were.
+    load.say(&measure(200, Some(20_000)));
+    let Answer::Window { latency: Some(latency), tail: Some(tail), .. } = load.answer() else {
+        panic!("expected latencies with their tail")
+    };
+    let [first, .., last] = latency.buckets.as_slice() else { panic!("{latency:?}") };
+    assert!((first.0..=last.0).contains(&tail), "{tail}: {latency:?}");
     // More than can be: all that was due is sent nevertheless, each later than the one before.
     let (window, latency) = load.measure(1, Some(20_000_000));
     assert_eq!((window.units, counts(&latency)), (20_000, 20_000));
