@@ -1,4 +1,4 @@
-//! The page, the plots and the table of targets, from reports of any size and with anything in them.
+//! The page, the plots and the table of targets (`verdicts`), from reports of any size and with anything in them.
 //!
 //! With `REPORT_PAGES=DIR` in the environment the pages are written there, to be looked at.
 
@@ -6,6 +6,8 @@
 
 #[path = "report/synthetic.rs"]
 mod synthetic;
+#[path = "report/verdicts.rs"]
+mod verdicts;
 
 use std::collections::BTreeSet;
 
@@ -209,134 +211,4 @@ fn what_went_wrong_is_shown_without_failing() {
                 .all(|row| row.verdict != Verdict::Met || row.value.is_some())
         );
     }
-}
-
-fn verdict(report: &Report, group: &str, case: &str) -> Verdict {
-    let row =
-        targets::rows(report).into_iter().find(|row| row.group.contains(group) && row.case == case);
-    row.unwrap_or_else(|| panic!("no row {group}: {case}")).verdict
-}
-
-/// CPU of a server in each round, relative to the limit's.
-fn with_ratios(ratios: &[f64]) -> Report {
-    let mut report = synthetic::small();
-    let window = |cost: f64| Window {
-        units: 1000,
-        bytes: 0,
-        wall_ns: 1_000_000_000,
-        server_cpu_ns: (cost * 5e6) as u64,
-        load_cpu_ns: 0,
-        foreign_cpu_ns: 0,
-    };
-    for server in &mut report.scenarios[0].servers {
-        let ours = server.peer == "millrun-protocol";
-        server.rounds =
-            ratios.iter().map(|ratio| window(if ours { *ratio } else { 1.0 })).collect();
-    }
-    report
-}
-
-#[test]
-fn a_verdict_needs_the_whole_interval() {
-    let of = |ratios: &[f64]| verdict(&with_ratios(ratios), "echo on Protocol", "1 KiB x 64");
-    assert_eq!(of(&[1.01, 1.0, 1.015]), Verdict::Met);
-    assert_eq!(of(&[1.01, 1.0, 1.03]), Verdict::Even);
-    assert_eq!(of(&[1.03, 1.04, 1.06]), Verdict::Missed);
-    // Two rounds end in no conclusion, whatever they say.
-    assert_eq!(of(&[1.5, 1.5]), Verdict::Even);
-}
-
-#[test]
-fn a_target_that_the_limit_misses_too_is_beyond_the_machine() {
-    let grown = |epoll: f64| {
-        let mut report = synthetic::full();
-        for server in report
-            .scenarios
-            .iter_mut()
-            .filter(|s| s.name == "echo-8000")
-            .flat_map(|s| &mut s.servers)
-        {
-            let times = if server.peer == "epoll" { epoll } else { 3.0 };
-            server
-                .rounds
-                .iter_mut()
-                .for_each(|w| w.server_cpu_ns = (w.server_cpu_ns as f64 * times) as u64);
-        }
-        verdict(&report, "8,000 connections", "Protocol")
-    };
-    assert_eq!(grown(3.0), Verdict::Beyond);
-    assert_eq!(grown(1.0), Verdict::Missed);
-}
-
-#[test]
-fn what_was_not_measured_says_why() {
-    let mut report = synthetic::small();
-    report.skipped[0].what = "millrun-streams in blocks".to_owned();
-    let Verdict::NotMeasured { why } =
-        verdict(&report, "echo on streams, CPU per message against hand", "64 KiB x 16")
-    else {
-        panic!("it was not measured")
-    };
-    assert!(why.contains("it does not connect"), "{why}");
-    let Verdict::NotMeasured { why } = verdict(&report, "churn", "Protocol") else {
-        panic!("nor was this")
-    };
-    assert!(why.contains("churn was not run"), "{why}");
-}
-
-#[test]
-fn counts_are_met_up_to_a_coincidence() {
-    let of = |per_unit: f64| {
-        let mut report = synthetic::full();
-        for count in report.counts.iter_mut().filter(|count| count.what == "epoll_ctl") {
-            count.per_unit = per_unit;
-        }
-        verdict(&report, "epoll_ctl", "Protocol")
-    };
-    assert_eq!((of(0.0), of(0.001)), (Verdict::Met, Verdict::Met));
-    // The hand-written server has it as well in this report.
-    assert_eq!(of(0.5), Verdict::Beyond);
-}
-
-#[test]
-fn the_terminal_has_every_row_and_a_sum() {
-    let report = synthetic::full();
-    let text = targets::text(&report);
-    for row in targets::rows(&report) {
-        assert!(text.contains(row.case) && text.contains(row.group), "{text}");
-    }
-    assert!(text.lines().last().unwrap().starts_with("targets: "), "{text}");
-    keep("targets.txt", &text);
-}
-
-/// What a server has once is no connection's: only what more of them add is.
-#[test]
-fn idle_memory_is_what_more_connections_add() {
-    let mut report = synthetic::full();
-    for (scenario, once) in [("idle", 500_000), ("idle-1000", 500_000)] {
-        let result = report.scenarios.iter_mut().find(|found| found.name == scenario).unwrap();
-        for server in &mut result.servers {
-            let used = once + 100 * server.connections as u64;
-            server.memory = Some(Memory { before: 0, fresh: 0, used });
-        }
-    }
-    let find = |row: &targets::Row| row.group.contains("idle") && row.case == "Protocol";
-    let row = targets::rows(&report).into_iter().find(find).unwrap();
-    assert_eq!(row.value.unwrap().median, 100.0);
-    // What the tables have for it is told beside it.
-    assert!(row.note.starts_with("150 B with"), "{}", row.note);
-}
-
-#[test]
-fn a_row_against_a_peers_idiom_tells_what_its_best_program_does() {
-    let note = |case: &str, group: &str, report: &Report| {
-        let rows = targets::rows(report);
-        rows.into_iter().find(|row| row.case == case && row.group.contains(group)).unwrap().note
-    };
-    let report = synthetic::full();
-    let blocks = note("64 KiB x 16", "against tokio", &report);
-    assert!(blocks.starts_with("against tokio-best 1.0"), "{blocks}");
-    let timers = note("arm and cancel 1M", "timers", &report);
-    assert!(timers.starts_with("against tokio best 0.50 ("), "{timers}");
-    assert_eq!(note("64 KiB x 16", "against tokio", &synthetic::small()), "");
 }

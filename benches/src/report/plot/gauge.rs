@@ -10,10 +10,10 @@ const HEIGHT: i32 = 18;
 /// What is shown is from half of the target to twice it; what is further out is at the end.
 const SPAN: f64 = 2.0;
 
-/// Nothing without a figure, or where the target is 0.
+/// Nothing without a figure or a target, or where that is 0.
 pub(crate) fn gauge(row: &Row) -> Option<String> {
-    let value = row.value?;
-    if row.target <= 0.0 || !value.median.is_finite() {
+    let (value, wanted) = (row.value?, row.target?);
+    if wanted <= 0.0 || !value.median.is_finite() {
         return None;
     }
     let colour = match row.verdict {
@@ -28,8 +28,7 @@ pub(crate) fn gauge(row: &Row) -> Option<String> {
         canvas.line((0, middle), (WIDTH, middle), AXIS, 1);
         let target = scale.at(1.0);
         canvas.line((target, 1), (target, HEIGHT - 1), MUTED, 1);
-        let at =
-            |figure: f64| scale.at(if figure.is_finite() { figure / row.target } else { SPAN });
+        let at = |figure: f64| scale.at(if figure.is_finite() { figure / wanted } else { SPAN });
         canvas.line((at(value.low), middle), (at(value.high), middle), colour, 4);
         canvas.dot((at(value.median), middle), 4, colour);
     }))

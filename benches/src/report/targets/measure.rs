@@ -4,7 +4,7 @@ use super::super::figures::{exact, load_saturated, load_share, memory_of};
 use super::super::stats::{Estimate, paired, paired_tails};
 use super::super::{Report, ServerResult, Window, words};
 use super::table::Measure;
-use crate::peer::LIMIT;
+use crate::peer::{LIMIT, LIMIT_SPIN};
 
 /// What was found.
 pub(super) struct Found {
@@ -29,6 +29,7 @@ impl Measure {
                     .unwrap_or_default(),
             },
             Self::Rate { scenario, peer, other } => found_rate(report, scenario, peer, other),
+            Self::Gain { scenario, peer, base } => found_gain(report, scenario, peer, base),
             Self::Count { scenario, peer, what } => {
                 let get = |peer: &str| report.count(peer, scenario, what).map(exact);
                 let missing = || {
@@ -40,7 +41,7 @@ impl Measure {
                     value: get(peer).ok_or_else(missing),
                     limit: get(LIMIT),
                     how: counted(what, scenario),
-                    note: slowed(what, scenario).to_owned(),
+                    note: beside(report, what, scenario),
                 }
             }
             Self::Idle { peer } => found_idle(report, peer),
@@ -137,6 +138,13 @@ fn found_rate(report: &Report, scenario: &str, peer: &str, other: &str) -> Found
     }
 }
 
+/// What the option brings to the hand-written server is measured as it is of ours, in the same rounds.
+fn found_gain(report: &Report, scenario: &str, peer: &str, base: &str) -> Found {
+    let by_hand = pair(report, scenario, LIMIT_SPIN, LIMIT).ok();
+    let limit = by_hand.and_then(|(with, without)| paired(with, without, Window::throughput));
+    Found { limit, ..found_rate(report, scenario, peer, base) }
+}
+
 fn found_micro(report: &Report, group: &str, other: &str) -> Found {
     let value = match (report.micro(group, "millrun"), report.micro(group, other)) {
         (Some(ours), Some(theirs)) => Ok(ours.over(&theirs)),
@@ -168,11 +176,18 @@ fn against(name: &str, ratio: Estimate) -> Option<String> {
     finite.then(|| format!("against {name} {}", words::ratio(&ratio)))
 }
 
-/// A count that is not quite free of time: how many events a wait brings.
-fn slowed(what: &str, scenario: &str) -> &'static str {
+/// What stands beside a count: tokio's instructions, which the targets were set by; or that it is not quite free of time, namely
+/// how many events a wait brings.
+fn beside(report: &Report, what: &str, scenario: &str) -> String {
     match (what, scenario) {
-        ("syscalls", "echo-64") => "slowed by strace, a wait brings more than it does untraced",
-        _ => "",
+        ("instructions", _) => report
+            .count("tokio", scenario, what)
+            .filter(|count| count.is_finite())
+            .map_or_else(String::new, |count| format!("tokio has {count:.0}")),
+        ("syscalls", "echo-64") => {
+            "slowed by strace, a wait brings more than it does untraced".to_owned()
+        }
+        _ => String::new(),
     }
 }
 

@@ -17,8 +17,8 @@ pub struct Row {
     pub group: &'static str,
     /// Which case: a layer, a column, who it is compared with.
     pub case: &'static str,
-    /// The target's number.
-    pub target: f64,
+    /// The target's number, where one was set.
+    pub target: Option<f64>,
     /// Whether the value is to be at most that; else at least.
     pub at_most: bool,
     /// What the number counts.
@@ -57,8 +57,10 @@ pub enum Verdict {
     Even,
     /// The whole interval is on the wrong side.
     Missed,
-    /// The whole interval is on the wrong side, and the hand-written server's is too.
+    /// The whole interval is on the wrong side, the hand-written server's is too, and ours is not surely the worse one.
     Beyond,
+    /// There is a figure, and nothing that it is to reach.
+    NoTarget,
     /// There is no figure.
     NotMeasured {
         /// Why.
@@ -75,6 +77,7 @@ impl Verdict {
             Self::Even => "even",
             Self::Missed => "missed",
             Self::Beyond => "beyond the machine",
+            Self::NoTarget => "no target",
             Self::NotMeasured { .. } => "not measured",
         }
     }
@@ -85,7 +88,7 @@ impl Row {
     #[must_use]
     pub fn wanted(&self) -> String {
         let operator = if self.at_most { "<=" } else { ">=" };
-        format!("{operator} {}", self.shown(self.target))
+        self.target.map_or_else(|| "-".to_owned(), |to| format!("{operator} {}", self.shown(to)))
     }
 
     /// The value with its interval.
@@ -119,7 +122,7 @@ impl Row {
     fn digits(&self, number: f64) -> String {
         match self.unit {
             Unit::Ratio => format!("{number:.2}"),
-            _ if self.target >= 100.0 => format!("{number:.0}"),
+            _ if self.target.unwrap_or(number) >= 100.0 => format!("{number:.0}"),
             _ if number == number.round() => format!("{number:.0}"),
             _ => format!("{number:.3}"),
         }
@@ -141,8 +144,9 @@ fn row(target: &Target, report: &Report) -> Row {
         found.value = Err("no figure: nothing was done, or in no time".to_owned());
     }
     let (bound, at_most) = match target.bound {
-        Bound::AtMost(bound) => (bound, true),
-        Bound::AtLeast(bound) => (bound, false),
+        Bound::AtMost(bound) => (Some(bound), true),
+        Bound::AtLeast(bound) => (Some(bound), false),
+        Bound::Unset => (None, true),
     };
     let unit = match target.measure {
         Measure::Count { .. } => Unit::Count,
@@ -150,10 +154,12 @@ fn row(target: &Target, report: &Report) -> Row {
         _ => Unit::Ratio,
     };
     let slack = if unit == Unit::Count { COINCIDENCE } else { 0.0 };
-    let verdict = match &found.value {
-        Err(why) => Verdict::NotMeasured { why: why.clone() },
-        Ok(value) => match judge(*value, bound, slack, at_most) {
-            Verdict::Missed => beyond(found.limit, bound, slack, at_most),
+    let limit = found.limit.filter(finite);
+    let verdict = match (&found.value, bound) {
+        (Err(why), _) => Verdict::NotMeasured { why: why.clone() },
+        (Ok(_), None) => Verdict::NoTarget,
+        (Ok(value), Some(bound)) => match judge(*value, bound, slack, at_most) {
+            Verdict::Missed => beyond(*value, limit, bound, slack, at_most),
             other => other,
         },
     };
@@ -164,7 +170,7 @@ fn row(target: &Target, report: &Report) -> Row {
         at_most,
         unit,
         value: found.value.ok(),
-        limit: found.limit.filter(finite),
+        limit,
         how: found.how,
         note: found.note,
         verdict,
@@ -191,15 +197,25 @@ fn judge(value: Estimate, bound: f64, slack: f64, at_most: bool) -> Verdict {
     }
 }
 
-/// What a missed target is: what the hand-written server misses too, the machine does not allow.
-fn beyond(limit: Option<Estimate>, bound: f64, slack: f64, at_most: bool) -> Verdict {
-    match limit.map(|limit| judge(limit, bound, slack, at_most)) {
-        Some(Verdict::Missed) => Verdict::Beyond,
+/// What a missed target is: what the hand-written server misses too, the machine does not allow. But where ours is surely worse than
+/// what the machine does allow, that is no excuse.
+fn beyond(
+    value: Estimate,
+    limit: Option<Estimate>,
+    bound: f64,
+    slack: f64,
+    at_most: bool,
+) -> Verdict {
+    let Some(limit) = limit else { return Verdict::Missed };
+    let is_worse =
+        if at_most { value.low > limit.high + slack } else { value.high < limit.low - slack };
+    match judge(limit, bound, slack, at_most) {
+        Verdict::Missed if !is_worse => Verdict::Beyond,
         _ => Verdict::Missed,
     }
 }
 
-/// How many rows have each verdict, in the order of [`Verdict`]; those with none left out.
+/// How many rows have each verdict, in the order of [`Verdict`]; those with none, and those without a target, left out.
 #[must_use]
 pub fn tally(rows: &[Row]) -> Vec<(&'static str, usize)> {
     let names = ["met", "even", "missed", "beyond the machine", "not measured"];
@@ -250,7 +266,8 @@ impl Row {
         {
             parts.push(format!("{rounds} rounds end in no conclusion"));
         }
-        if let (Some(limit), Verdict::Missed | Verdict::Beyond) = (self.limit, &self.verdict) {
+        let is_plain = matches!(self.verdict, Verdict::Met | Verdict::NotMeasured { .. });
+        if let (Some(limit), false) = (self.limit, is_plain) {
             parts.push(format!("hand-written epoll has {}", self.estimate(limit)));
         }
         if !self.note.is_empty() {
