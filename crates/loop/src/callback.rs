@@ -8,6 +8,7 @@ use std::rc::Rc;
 use millrun_selector::Time;
 
 use crate::state::Core;
+use crate::timers::Mark;
 use crate::{LoopHandle, catch};
 
 /// A callback that was queued: it can be cancelled until it runs.
@@ -34,23 +35,21 @@ pub(crate) trait Scheduled {
     ///
     /// All in one, since here the callback's type is known: to drop the share is no call through a table.
     fn run_queued(self: Rc<Self>, core: &Core);
-    /// Drops the callback and what it captured, now (L-008). Gives its slot in the timer queue, if it was ever put there:
-    /// another timer may have it since.
-    fn cancel(&self) -> u32;
+    /// Drops the callback and what it captured, now (L-008). Of a timer: `core` is its loop's, whose queue hears of it.
+    fn cancel(&self, core: Option<&Core>);
     fn is_cancelled(&self) -> bool;
+    /// What the timer queue must know of it, if it is a timer.
+    fn mark(&self) -> &Mark;
     /// The callback's type: for a closure, the function that it stands in.
     fn name(&self) -> &'static str;
     /// Where it was queued.
     fn location(&self) -> &'static Location<'static>;
 }
 
-/// More slots than this there can't be.
-const NO_SLOT: u32 = u32::MAX;
-
 impl Handle {
     /// Drops the callback, now, with all that it captured. Idempotent; harmless after it ran (L-008).
     pub fn cancel(&self) {
-        self.0.cancel();
+        self.0.cancel(None);
     }
 
     /// [`cancel`](Handle::cancel) was called. asyncio's `Handle.cancelled`.
@@ -64,8 +63,7 @@ impl TimerHandle {
     /// Drops the callback, now, and takes the timer out of the queue. Idempotent; harmless after it
     /// ran (L-049, L-050).
     pub fn cancel(&self) {
-        let slot = self.callback.cancel();
-        self.event_loop.core().cancel_call(slot, &self.callback);
+        self.callback.cancel(Some(self.event_loop.core()));
     }
 
     /// [`cancel`](TimerHandle::cancel) was called. asyncio's `Handle.cancelled`.
@@ -110,9 +108,7 @@ fn describe<'a, 'b>(
 pub(crate) struct Once<F> {
     callback: Cell<Option<F>>,
     location: Cell<&'static Location<'static>>,
-    /// Here, beside the flag, and not in each handle: it needs no room. What it says is checked when it is used.
-    slot: Cell<u32>,
-    cancelled: Cell<bool>,
+    mark: Mark,
 }
 
 /// A place to begin with, for [`Once::new`].
@@ -126,18 +122,11 @@ impl<F: FnOnce() + 'static> Once<F> {
         let once = Rc::new(Once {
             callback: Cell::new(None),
             location: Cell::new(UNSET),
-            slot: Cell::new(NO_SLOT),
-            cancelled: Cell::new(false),
+            mark: Mark::new(),
         });
         once.callback.set(Some(callback));
         once.location.set(location);
         once
-    }
-
-    /// It was put in the timer queue.
-    #[inline]
-    pub(crate) fn set_slot(&self, slot: u32) {
-        self.slot.set(slot);
     }
 }
 
@@ -161,14 +150,22 @@ impl<F: FnOnce() + 'static> Scheduled for Once<F> {
         }
     }
 
-    fn cancel(&self) -> u32 {
-        self.cancelled.set(true);
+    fn cancel(&self, core: Option<&Core>) {
+        if self.mark.cancel() {
+            // Before the callback is dropped: that is a stranger's code, and may panic.
+            if let Some(core) = core {
+                core.timers.borrow_mut().call_cancelled(std::ptr::from_ref(self).cast());
+            }
+        }
         drop(self.callback.take());
-        self.slot.get()
     }
 
     fn is_cancelled(&self) -> bool {
-        self.cancelled.get()
+        self.mark.is_cancelled()
+    }
+
+    fn mark(&self) -> &Mark {
+        &self.mark
     }
 
     fn name(&self) -> &'static str {
@@ -183,14 +180,14 @@ impl<F: FnOnce() + 'static> Scheduled for Once<F> {
 /// A callback for any number of calls: of a reader, a writer, a signal.
 pub(crate) struct Repeating<F> {
     callback: Cell<Option<F>>,
-    cancelled: Cell<bool>,
+    mark: Mark,
     location: &'static Location<'static>,
 }
 
 impl<F: FnMut() + 'static> Repeating<F> {
     pub(crate) fn new(callback: F, location: &'static Location<'static>) -> Rc<Repeating<F>> {
         let callback = Cell::new(Some(callback));
-        Rc::new(Repeating { callback, cancelled: Cell::new(false), location })
+        Rc::new(Repeating { callback, mark: Mark::new(), location })
     }
 }
 
@@ -201,7 +198,7 @@ impl<F: FnMut() + 'static> Scheduled for Repeating<F> {
         struct PutBack<'a, F>(&'a Repeating<F>, Option<F>);
         impl<F> Drop for PutBack<'_, F> {
             fn drop(&mut self) {
-                if !self.0.cancelled.get() {
+                if !self.0.mark.is_cancelled() {
                     self.0.callback.set(self.1.take());
                 }
             }
@@ -218,14 +215,17 @@ impl<F: FnMut() + 'static> Scheduled for Repeating<F> {
         }
     }
 
-    fn cancel(&self) -> u32 {
-        self.cancelled.set(true);
+    fn cancel(&self, _: Option<&Core>) {
+        self.mark.cancel();
         drop(self.callback.take());
-        NO_SLOT
     }
 
     fn is_cancelled(&self) -> bool {
-        self.cancelled.get()
+        self.mark.is_cancelled()
+    }
+
+    fn mark(&self) -> &Mark {
+        &self.mark
     }
 
     fn name(&self) -> &'static str {

@@ -71,7 +71,7 @@ impl Core {
         for watcher in watchers {
             self.drop_reported("a watch of a closed loop", watcher);
         }
-        let timers: Vec<_> = self.timers.borrow_mut().drain().collect();
+        let timers = self.timers.borrow_mut().drain();
         for timed in timers {
             self.drop_reported("a timer of a closed loop", timed);
         }

@@ -141,7 +141,7 @@ impl FdWatch {
         let before = self.slot(side).replace(added);
         match before {
             Some(before) => {
-                before.callback.cancel();
+                before.callback.cancel(None);
                 true
             }
             None => false,
@@ -163,7 +163,7 @@ impl FdWatch {
             let before = self.slot(side).take();
             match before {
                 Some(before) if !Rc::ptr_eq(&before.callback, callback) => {
-                    before.callback.cancel();
+                    before.callback.cancel(None);
                 }
                 _ => {}
             }

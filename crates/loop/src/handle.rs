@@ -79,21 +79,22 @@ impl LoopHandle {
         delay: Duration,
         callback: impl FnOnce() + 'static,
     ) -> Result<TimerHandle, LoopClosed> {
-        self.0.call_at(self.clone(), self.now() + delay, callback, Location::caller())
+        self.call_at(self.now() + delay, callback)
     }
 
-    /// Queues a callback for a moment, which may have passed: then it is for the next turn. Equal
-    /// moments keep the order in which they were set (D-13).
+    /// Queues a callback for a moment; if it has passed, for the next turn. Equal ones keep the order of setting (D-13).
     ///
     /// # Errors
     /// [`LoopClosed`]; the callback is dropped.
     #[track_caller]
+    #[inline] // so that the handle is written where it stays
     pub fn call_at(
         &self,
         when: Time,
         callback: impl FnOnce() + 'static,
     ) -> Result<TimerHandle, LoopClosed> {
-        self.0.call_at(self.clone(), when, callback, Location::caller())
+        let callback = self.0.call_at(when, callback, Location::caller())?;
+        Ok(TimerHandle { event_loop: self.clone(), when, callback })
     }
 
     /// Queues work for the next round that runs even if the loop is closed before: what somebody is
@@ -363,8 +364,7 @@ impl LoopHandle {
         self.0.slow.set(duration);
     }
 
-    /// Before the loop waits, it looks again and again for this long: less delay for a busy core. Zero
-    /// (the default) never does.
+    /// Before the loop waits, it looks again and again for this long: less delay for a busy core. Zero unless told.
     pub fn set_spin(&self, duration: Duration) {
         self.0.set_spin(duration);
     }

@@ -37,7 +37,7 @@ impl Core {
         let before = self.take_handler(signal);
         self.signals.handlers.borrow_mut().push((signal, callback));
         if let Some(before) = before {
-            before.cancel();
+            before.cancel(None);
         }
         Ok(())
     }
@@ -51,7 +51,7 @@ impl Core {
         self.stop_idle_driver();
         let was_there = handler.is_some();
         if let Some(handler) = handler {
-            handler.cancel();
+            handler.cancel(None);
         }
         was_there
     }

@@ -23,12 +23,12 @@ use crate::metrics::{Counts, add};
 use crate::ready::{Entry, ReadyQueue};
 use crate::remote::Remote;
 use crate::task::{Polled, TaskTable};
-use crate::timers::{TimerId, TimerQueue};
+use crate::timers::{LoopTimers, TimerId};
 use crate::unit::Units;
 use crate::watch::WatchTable;
 use crate::{
-    BlockPool, ErrorContext, Executor, Handle, LoopClosed, LoopHandle, Panic, RunError,
-    TimerHandle, UnitEnd, catch,
+    BlockPool, ErrorContext, Executor, Handle, LoopClosed, LoopHandle, Panic, RunError, UnitEnd,
+    catch,
 };
 
 /// A callback that takes this long is reported in debug mode: asyncio's `slow_callback_duration`.
@@ -45,7 +45,7 @@ pub(crate) struct Core {
     pub(crate) selector: RefCell<Option<Box<dyn Selector>>>,
     pub(crate) remote: Remote,
     pub(crate) ready: ReadyQueue,
-    pub(crate) timers: RefCell<TimerQueue<Timed>>,
+    pub(crate) timers: RefCell<LoopTimers>,
     pub(crate) watches: RefCell<WatchTable>,
     #[cfg(feature = "os")]
     pub(crate) signals: crate::signals::Signals,
@@ -123,12 +123,6 @@ pub(crate) enum Phase {
     Closed,
 }
 
-/// What a timer does when it is due.
-pub(crate) enum Timed {
-    Call(Rc<dyn Scheduled>),
-    Wake(Waker),
-}
-
 impl Core {
     pub(crate) fn handle(&self) -> Option<LoopHandle> {
         self.this.upgrade().map(LoopHandle::new)
@@ -162,24 +156,21 @@ impl Core {
         Ok(Handle(node))
     }
 
-    #[inline(always)]
+    /// Gives no handle but what it is made of, in one register: a handle of four words that is returned is moved by its caller.
+    #[inline(never)]
     pub(crate) fn call_at<F: FnOnce() + 'static>(
         &self,
-        event_loop: LoopHandle,
         when: Time,
         callback: F,
         location: &'static Location<'static>,
-    ) -> Result<TimerHandle, LoopClosed> {
+    ) -> Result<Rc<Once<F>>, LoopClosed> {
         self.check_open()?;
         let once = Once::new(callback, location);
         self.flags.set(Flags::TIMERS, true);
         let mut timers = self.timers.borrow_mut();
-        let (id, place) = timers.arm_place(when);
-        once.set_slot(id.slot());
-        let callback: Rc<dyn Scheduled> = once;
-        *place = Some(Timed::Call(Rc::clone(&callback)));
+        timers.arm_call(when, once.mark(), || Rc::clone(&once) as Rc<dyn Scheduled>);
         drop(timers);
-        Ok(TimerHandle { event_loop, when, callback })
+        Ok(once)
     }
 
     /// Wakes `waker` when it is time.
@@ -187,28 +178,17 @@ impl Core {
         self.check_open()?;
         let waker = waker.clone(); // a stranger's code, before the borrow
         self.flags.set(Flags::TIMERS, true);
-        let mut timers = self.timers.borrow_mut();
-        let (id, place) = timers.arm_place(when);
-        *place = Some(Timed::Wake(waker));
-        Ok(id)
+        Ok(self.timers.borrow_mut().arm_wake(when, waker))
     }
 
     /// The timer has neither fired nor been cancelled.
-    pub(crate) fn is_armed(&self, id: TimerId) -> bool {
-        self.timers.borrow().is_armed(id)
+    pub(crate) fn is_wake_armed(&self, id: TimerId) -> bool {
+        self.timers.borrow().is_wake_armed(id)
     }
 
-    /// Cancels the timer of a callback that has been cancelled itself, if it still has its slot.
-    #[inline]
-    pub(crate) fn cancel_call(&self, slot: u32, callback: &Rc<dyn Scheduled>) {
-        let is_it = |_, timed: &Option<Timed>| matches!(timed, Some(Timed::Call(c)) if Rc::ptr_eq(c, callback));
-        // Dropped in its place, under the borrow: the handle has it too, so this is a count and not a stranger's drop.
-        self.timers.borrow_mut().cancel_with(slot, is_it, |call| *call = None);
-    }
-
-    pub(crate) fn cancel_timer(&self, id: TimerId) {
-        let timed = self.timers.borrow_mut().cancel(id);
-        drop(timed); // outside the borrow
+    pub(crate) fn cancel_wake(&self, id: TimerId) {
+        let waker = self.timers.borrow_mut().cancel_wake(id);
+        drop(waker); // outside the borrow
     }
 
     /// Leaves work for the end of the running unit; outside any, for the next round.

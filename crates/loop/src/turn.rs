@@ -8,7 +8,8 @@ use millrun_selector::{Event, Time};
 use crate::metrics::add;
 use crate::ready::Entry;
 use crate::remote::{Item, Pending};
-use crate::state::{Core, Flags, Timed};
+use crate::state::{Core, Flags};
+use crate::timers::Timed;
 use crate::{LoopClosed, RunError, catch};
 
 /// Another round begins before the next look at the selector only while a turn has run at most so many
@@ -213,7 +214,7 @@ impl Core {
         let now = self.clock.now();
         loop {
             let due = self.timers.borrow_mut().pop_due(now);
-            let Some((_, _, timed)) = due else { return now };
+            let Some(timed) = due else { return now };
             add(&self.counts.timers_fired, 1);
             self.queue_work(work);
             match timed {

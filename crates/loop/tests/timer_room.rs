@@ -112,3 +112,20 @@ fn l_047_room_for_many_goes_back_when_a_few_are_left() {
         assert_eq!(queue.next_deadline(), Some(Time::from_nanos(1_000_000)));
     }
 }
+
+/// L-047: of a loop's callbacks, too, with the memory of the callbacks themselves.
+#[cfg(feature = "os")]
+#[test]
+fn l_047_a_loop_gives_its_room_back_when_no_callback_is_left() -> std::io::Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let event_loop = millrun_loop::EventLoop::new()?;
+    let handle = event_loop.handle();
+    let mut timers = Vec::with_capacity(5000);
+    let held = held_after(|| {
+        timers.extend((1..=5000).map(|n| handle.call_at(Time::from_nanos(n << 40), || ())));
+        // The last first: no dead entry is left, so none is swept.
+        timers.drain(..).rev().flatten().for_each(|timer| timer.cancel());
+    });
+    assert!(held <= NOISE, "{held} bytes are kept");
+    Ok(())
+}

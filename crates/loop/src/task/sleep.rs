@@ -106,7 +106,7 @@ impl Sleep {
     fn disarm(&mut self) {
         let state = std::mem::replace(&mut self.state, State::New);
         if let (State::Armed { id, .. }, Some(event_loop)) = (state, &self.event_loop) {
-            event_loop.core().cancel_timer(id);
+            event_loop.core().cancel_wake(id);
         }
     }
 
@@ -149,7 +149,7 @@ impl Future for Sleep {
         let event_loop = self.event_loop();
         if let State::Armed { id, waker } = &self.state {
             // No look at the clock: what has a timeout is polled often, and the loop sees to it that the timer fires.
-            let is_armed = event_loop.core().is_armed(*id);
+            let is_armed = event_loop.core().is_wake_armed(*id);
             if is_armed && waker.will_wake(context.waker()) {
                 return Poll::Pending;
             }

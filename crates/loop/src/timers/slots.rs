@@ -40,22 +40,16 @@ impl<T> Slots<T> {
         (index, &mut slot.item)
     }
 
-    /// Frees a slot, if `is_it` says so of the arming that has it and of its item; `empty` empties the item's place.
-    /// Gives the arming, too.
-    #[inline(always)]
-    pub(super) fn empty<R>(
-        &mut self,
-        index: u32,
-        is_it: impl FnOnce(u64, &Option<T>) -> bool,
-        empty: impl FnOnce(&mut Option<T>) -> R,
-    ) -> Option<(u64, R)> {
+    /// Frees the slot of arming `seq`, if it has it still.
+    #[inline]
+    pub(super) fn empty(&mut self, index: u32, seq: u64) -> Option<T> {
         let slot = self.slots.get_mut(index as usize)?;
-        if !is_it(slot.seq, &slot.item) {
+        if slot.seq != seq {
             return None;
         }
-        let seq = std::mem::replace(&mut slot.seq, FREE | u64::from(self.free));
+        slot.seq = FREE | u64::from(self.free);
         self.free = index;
-        Some((seq, empty(&mut slot.item)))
+        slot.item.take()
     }
 
     /// Arming `seq` has its slot still.
