@@ -88,11 +88,11 @@ impl SocketTransport {
             return;
         }
         tracing::trace!("{self:?}: received EOF");
+        // Mostly it is closed before there is another event, here or by a task that was woken; one that comes first finds that it
+        // is not wanted.
         if self.call("eof_received", |p| p.eof_received()) == Some(false) {
-            // Mostly it is closed before there is another event; one that comes first finds that it is not wanted.
-            return self.begin_close(None);
+            self.begin_close(None);
         }
-        self.update_interest();
     }
 
     #[inline(always)]
