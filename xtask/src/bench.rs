@@ -12,8 +12,11 @@ use crate::commands::{cargo, scratch, succeed, target};
 const SHORT_RUN: [&str; 4] = ["millrun-protocol", "millrun-streams", "epoll", "tokio"];
 
 /// For a short run: to optimise the runner and its servers takes far longer than to run them, and nobody looks at how fast they are.
-const UNOPTIMISED: [(&str, &str); 2] =
-    [("CARGO_PROFILE_GATE_OPT_LEVEL", "0"), ("CARGO_PROFILE_GATE_CODEGEN_UNITS", "16")];
+const UNOPTIMISED: [(&str, &str); 3] = [
+    ("CARGO_PROFILE_PEERS_OPT_LEVEL", "0"),
+    ("CARGO_PROFILE_PEERS_CODEGEN_UNITS", "16"),
+    ("CARGO_PROFILE_PEERS_LTO", "off"),
+];
 
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     run_in(&target(), arguments, &[])
@@ -25,12 +28,12 @@ fn run_in(place: &Path, arguments: &[String], variables: &[(&str, &str)]) -> Res
         command.env("CARGO_TARGET_DIR", place).envs(variables.iter().copied());
     };
     // As the servers are built: what they share is compiled once.
-    let mut build = cargo("build --quiet --package millrun-benches --bin bench --profile gate");
+    let mut build = cargo("build --quiet --package millrun-benches --bin bench --profile peers");
     with(&mut build);
     succeed(&mut build)?;
     // Where the user is, since that is where the paths among the arguments start; and with no limit of time: a whole run
     // takes what it takes, and bounds its own waits.
-    let mut runner = Command::new(place.join("gate").join("bench"));
+    let mut runner = Command::new(place.join("peers").join("bench"));
     with(runner.args(arguments));
     let status = runner.status().map_err(|error| format!("bench: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("bench: {status}")) }

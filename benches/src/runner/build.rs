@@ -151,7 +151,7 @@ fn rust(needed: &[&'static Peer], tell: &mut dyn FnMut(&str)) -> Binaries {
 fn cargo(feature: &str, names: &[&str]) -> Result<impl Fn(&str) -> PathBuf + use<>, String> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
-    command.args(["build", "--package", "millrun-benches", "--profile", "gate"]);
+    command.args(["build", "--package", "millrun-benches", "--profile", "peers"]);
     command.arg("--message-format=json-render-diagnostics");
     if !feature.is_empty() {
         command.args(["--features", feature]);
