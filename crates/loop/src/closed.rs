@@ -27,6 +27,8 @@ impl std::error::Error for LoopClosed {}
 impl std::error::Error for NoRunningLoop {}
 
 impl From<LoopClosed> for io::Error {
+    #[cold]
+    #[inline(never)]
     fn from(error: LoopClosed) -> io::Error {
         io::Error::other(error)
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::Location;
 
-use millrun_selector::Event;
+use millrun_selector::{Event, Key, Readiness};
 
 use crate::debug::warn_slow;
 use crate::metrics::add;
@@ -41,9 +41,15 @@ impl Core {
             self.run_items(&mut work.items, poll_root);
         }
         if !work.events.is_empty() {
-            self.run_events(&mut work.events);
+            self.run_events_behind(&mut work.events);
         }
         ran
+    }
+
+    /// Those that come behind what was queued: mostly there are only they, and they are run with the turn.
+    #[inline(never)]
+    fn run_events_behind(&self, events: &mut Vec<Event>) {
+        self.run_events(events);
     }
 
     #[inline(never)]
@@ -109,10 +115,7 @@ impl Core {
     fn run_entry(&self, entry: Entry, poll_root: PollRoot<'_>) {
         match entry {
             Entry::Handle(callback) => callback.run_queued(self),
-            Entry::Io(key, readiness) => {
-                add(&self.counts.queued_events, 1);
-                self.run_event(key, readiness);
-            }
+            Entry::Io(key, readiness) => self.run_queued_event(key, readiness),
             Entry::Task { .. } if self.phase.get() != Phase::Open => {}
             Entry::Task { index, generation } => {
                 if !self.run_task(index, generation) {
@@ -126,6 +129,13 @@ impl Core {
             }
             Entry::Remote(callback) => self.run_remote(callback),
         }
+    }
+
+    /// An event that had to wait for its turn behind callbacks: of a failed wait, or before a timer.
+    #[inline(never)]
+    fn run_queued_event(&self, key: Key, readiness: Readiness) {
+        add(&self.counts.queued_events, 1);
+        self.run_event(key, readiness);
     }
 
     /// What was woken is in no place of the table: it was aborted, or is over; or has none.

@@ -253,8 +253,7 @@ impl Core {
                 }
                 if ran - looked >= LOOK_AFTER {
                     looked = ran;
-                    let now = self.clock.now();
-                    if now.since(*began.get_or_insert(now)) >= ROUNDS_TIME {
+                    if self.took_long(&mut began) {
                         return ran;
                     }
                 }
@@ -269,6 +268,13 @@ impl Core {
             }
             ran += round;
         }
+    }
+
+    /// The rounds that began then, or now, are over their time.
+    #[inline(never)]
+    fn took_long(&self, began: &mut Option<Time>) -> bool {
+        let now = self.clock.now();
+        now.since(*began.get_or_insert(now)) >= ROUNDS_TIME
     }
 }
 

@@ -59,13 +59,8 @@ impl WatchTable {
         interest: Interest,
     ) -> Option<Rc<dyn Watch>> {
         let index = key.index as usize;
-        while self.slots.len() <= index {
-            self.slots.push(Slot {
-                watcher: None,
-                generation: 0,
-                fd: NO_FD,
-                interest: Interest::NONE,
-            });
+        if self.slots.len() <= index {
+            self.grow(index);
         }
         // Filled where it stays: what is built elsewhere is moved by more than was written at once, a stall.
         let slot = &mut self.slots[index];
@@ -77,6 +72,18 @@ impl WatchTable {
             self.len += 1;
         }
         before
+    }
+
+    #[inline(never)]
+    fn grow(&mut self, index: usize) {
+        while self.slots.len() <= index {
+            self.slots.push(Slot {
+                watcher: None,
+                generation: 0,
+                fd: NO_FD,
+                interest: Interest::NONE,
+            });
+        }
     }
 
     fn remove(&mut self, key: Key) -> Option<Rc<dyn Watch>> {
@@ -144,13 +151,18 @@ impl Core {
         self.check_open()?;
         if !self.running.get() {
             // A run has checked it at its begin: an accepted connection need not ask the kernel again.
-            self.check_process().map_err(io::Error::other)?;
+            self.check_here()?;
         }
         let key = self.selector(|s| s.register(source, interest))?;
         let fd = source.fd().map_or(NO_FD, |fd| fd.as_raw_fd());
         let before = self.watches.borrow_mut().insert(key, watcher, fd, interest);
         drop(before); // outside the borrow
         Ok(key)
+    }
+
+    #[cold]
+    fn check_here(&self) -> io::Result<()> {
+        self.check_process().map_err(io::Error::other)
     }
 
     pub(crate) fn set_interest(&self, key: Key, interest: Interest) -> io::Result<()> {

@@ -23,6 +23,8 @@ pub enum Ending {
 
 impl Ending {
     /// Ended by this error.
+    #[cold]
+    #[inline(never)]
     pub fn lost(error: io::Error) -> Ending {
         Ending::Lost(Arc::new(error))
     }

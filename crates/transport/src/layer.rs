@@ -187,6 +187,7 @@ pub(crate) fn pass_on(
 }
 
 /// A layer for a connection that was accepted, and its upper face: if it can't be made, the connection ends with the reason.
+#[inline(never)]
 pub(crate) fn wrap_or_refuse(
     layer: &dyn Layer,
     options: &TransportOptions,

@@ -109,6 +109,9 @@ impl Intake {
 
     /// Puts the chunk back, with `n` more bytes in it.
     pub fn landed(&self, mut chunk: Chunk, n: usize, blocks: &impl Blocks) {
+        if n == 0 && chunk.is_fresh() && self.is_none() {
+            return release(chunk, blocks);
+        }
         if n == 0 || !self.is_none() {
             return self.landed_rarely(chunk, n, blocks);
         }
@@ -121,6 +124,7 @@ impl Intake {
         self.put(chunk);
     }
 
+    #[inline(never)]
     fn landed_rarely(&self, mut chunk: Chunk, n: usize, blocks: &impl Blocks) {
         if n > 0 {
             self.note_fill(&chunk, n);

@@ -27,6 +27,17 @@ impl SocketListener {
     }
 }
 
+impl SocketListener {
+    #[cold]
+    fn not_accepted(&self, error: io::Error) -> io::Result<(Box<dyn Socket>, Address)> {
+        // Not for EMFILE and its like: the connection still waits.
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.cell.clear_readable();
+        }
+        Err(error)
+    }
+}
+
 impl Source for SocketListener {
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.fd.as_fd())
@@ -56,13 +67,7 @@ impl Listener for SocketListener {
                 }
                 Ok((Box::new(StreamSocket::new(fd, self.inet, true)), peer))
             }
-            Err(e) => {
-                // Not for EMFILE and its like: the connection still waits.
-                if e.kind() == io::ErrorKind::WouldBlock {
-                    self.cell.clear_readable();
-                }
-                Err(e)
-            }
+            Err(error) => self.not_accepted(error),
         }
     }
 
@@ -102,6 +107,7 @@ fn accept_inet(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Address)> {
 
 /// Any family, with a second call to make it non-blocking. (Not by rustix, which panics when the
 /// path of a Unix peer fills its place to the last byte; the peer chooses that.)
+#[inline(never)]
 fn accept_any(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Address)> {
     // Closed by exec, and SO_NOSIGPIPE where there is no MSG_NOSIGNAL: socket2 does both.
     let (socket, peer) = loop {

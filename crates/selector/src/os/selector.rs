@@ -111,6 +111,7 @@ impl MioSelector {
         Ok(key)
     }
 
+    #[inline(never)]
     fn register_foreign(&mut self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<Key> {
         let fd = fd.as_raw_fd();
         let key = self.next_key()?;
@@ -148,23 +149,41 @@ impl MioSelector {
         if !kernel::REFUSES_TWICE && is_claimed(self) {
             return Err(registered(fd));
         }
-        match self.control(|r| put(r, false)) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                if is_claimed(self) {
-                    return Err(registered(fd));
-                }
-                self.control(|r| put(r, true))?;
-            }
-            result => result?,
+        if let Err(error) = self.control(|r| put(r, false)) {
+            self.admit_again(error, fd, put, is_claimed)?;
         }
         // Mostly there is none, and a look into an empty map is as dear as the rest of a registration.
-        let old = if self.foreign.is_empty() { None } else { self.foreign.remove(&fd) };
-        if let Some(old) = old {
-            if let Some(entry) = self.table.get_mut(old) {
-                entry.link = Link::Lost;
-            }
+        if !self.foreign.is_empty() {
+            self.lose_foreign(fd);
         }
         Ok(())
+    }
+
+    /// Whoever had this number has lost it.
+    #[inline(never)]
+    fn lose_foreign(&mut self, fd: RawFd) {
+        let old = self.foreign.remove(&fd);
+        if let Some(entry) = old.and_then(|old| self.table.get_mut(old)) {
+            entry.link = Link::Lost;
+        }
+    }
+
+    /// It was refused, with this error.
+    #[cold]
+    fn admit_again(
+        &mut self,
+        error: io::Error,
+        fd: RawFd,
+        put: impl Fn(&Registry, bool) -> io::Result<()>,
+        is_claimed: impl Fn(&MioSelector) -> bool,
+    ) -> io::Result<()> {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            return Err(error);
+        }
+        if is_claimed(self) {
+            return Err(registered(fd));
+        }
+        self.control(|r| put(r, true))
     }
 
     fn set_foreign_interest(&mut self, key: Key, interest: Interest) -> io::Result<()> {
@@ -307,12 +326,7 @@ impl MioSelector {
 
 impl Selector for MioSelector {
     fn register(&mut self, source: &dyn Source, interest: Interest) -> io::Result<Key> {
-        let Some(fd) = source.fd() else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("a source with a descriptor was expected, {source:?} has none"),
-            ));
-        };
+        let Some(fd) = source.fd() else { return Err(without_descriptor(source)) };
         match source.readiness() {
             Some(cell) => self.register_owned(fd, cell, interest, source.prefers_level()),
             None => self.register_foreign(fd, interest),
@@ -389,6 +403,13 @@ fn token(key: Key) -> Token {
     Token(Name::of(key).token())
 }
 
+#[cold]
+fn without_descriptor(source: &dyn Source) -> io::Error {
+    let text = format!("a source with a descriptor was expected, {source:?} has none");
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+#[cold]
 fn unknown(key: Key) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("{key:?} is not registered"))
 }

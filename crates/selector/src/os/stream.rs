@@ -47,6 +47,12 @@ thread_local! {
     static SPARE: Cell<Option<Rc<ReadyCell>>> = const { Cell::new(None) };
 }
 
+/// Where no spare one is.
+#[inline(never)]
+fn new_cell() -> Rc<ReadyCell> {
+    Rc::new(ReadyCell::new())
+}
+
 impl Drop for StreamSocket {
     #[inline]
     fn drop(&mut self) {
@@ -61,7 +67,8 @@ impl Drop for StreamSocket {
 impl StreamSocket {
     /// Takes a non-blocking stream socket.
     pub(super) fn new(fd: OwnedFd, inet: bool, exclusive: bool) -> StreamSocket {
-        let cell = SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default();
+        let spare = SPARE.try_with(Cell::take).ok().flatten();
+        let cell = spare.unwrap_or_else(new_cell);
         StreamSocket { cell, fd, inet, exclusive }
     }
 

@@ -66,8 +66,16 @@ impl Clients {
             // A weak reference: dropping it runs nobody's code.
             Some(seat) => *seat = Seat::Free(self.free.replace(Some(number))),
         }
-        self.layers.borrow_mut().remove(&number);
+        if !self.layers.borrow().is_empty() {
+            self.uncover(number);
+        }
         self.live.set(self.live.get() - 1);
+    }
+
+    #[inline(never)]
+    fn uncover(&self, number: u32) {
+        // Weak references: dropping them runs nobody's code.
+        self.layers.borrow_mut().remove(&number);
     }
 
     /// No more will come.

@@ -128,8 +128,7 @@ impl Listening {
                     }
                 }
                 Err(error) => {
-                    drop(listener);
-                    if !self.refused(error) {
+                    if !self.refused(listener, error) {
                         break;
                     }
                 }
@@ -141,7 +140,9 @@ impl Listening {
     }
 
     /// Whether the next accept may go better.
-    fn refused(self: &Rc<Self>, error: io::Error) -> bool {
+    #[cold]
+    fn refused(self: &Rc<Self>, listener: Rc<dyn Listener>, error: io::Error) -> bool {
+        drop(listener);
         match Refusal::of(&error) {
             Refusal::NoneWaits => self.failing.set(false),
             Refusal::NextOne => return true,

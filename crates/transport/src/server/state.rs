@@ -130,12 +130,17 @@ impl State {
             Ok(Ok(transport)) => {
                 self.clients.seat(number, &transport);
                 if let Some(layer) = layer {
-                    self.clients.connection_covered(number, &layer);
+                    self.cover(number, layer);
                 }
             }
             Ok(Err(error)) => self.not_connected(number, error, peer),
             Err(panic) => self.not_connected(number, io::Error::other(panic), peer),
         }
+    }
+
+    #[inline(never)]
+    fn cover(&self, number: u32, layer: Rc<dyn Transport>) {
+        self.clients.connection_covered(number, &layer);
     }
 
     #[cold]

@@ -16,20 +16,35 @@ use crate::lifecycle::{Lifecycle, Next};
 impl SocketTransport {
     /// Closes in order; with `total`, in that time, progress or not.
     pub(super) fn begin_close(&self, total: Option<Duration>) {
-        let by = total.map(|total| self.handle().now() + total);
-        if let Some(by) = by.filter(|_| !self.state.life().is_ending()) {
-            self.rare(|rare| rare.close_by = Some(rare.close_by.map_or(by, |was| was.min(by))));
+        if let Some(total) = total {
+            self.close_within(total);
         }
         let was_flushing = self.state.life().is_flushing();
         self.send_buffered();
         let empty = !self.state.has(UNSENT | SENDING);
         let next = self.step(|life| life.handle_close(empty));
         self.follow(next, None);
+        // Mostly it is over with that.
+        if !self.state.life().is_ending() {
+            self.begin_flush(was_flushing, total.is_some());
+        }
+    }
+
+    #[inline(never)]
+    fn begin_flush(&self, was_flushing: bool, is_limited: bool) {
         if !was_flushing {
             self.update_interest();
         }
-        if self.state.life().is_flushing() && (!was_flushing || by.is_some()) {
+        if self.state.life().is_flushing() && (!was_flushing || is_limited) {
             self.arm_deadline(!was_flushing);
+        }
+    }
+
+    #[cold]
+    fn close_within(&self, total: Duration) {
+        let by = self.handle().now() + total;
+        if !self.state.life().is_ending() {
+            self.rare(|rare| rare.close_by = Some(rare.close_by.map_or(by, |was| was.min(by))));
         }
     }
 
@@ -42,30 +57,37 @@ impl SocketTransport {
     /// Does what the lifecycle says.
     pub(super) fn follow(&self, next: Next, error: Option<io::Error>) {
         match next {
+            Next::Lose if error.is_none() && !self.state.has(UNSENT) => self.lose(),
+            _ => self.follow_rarely(next, error),
+        }
+    }
+
+    #[inline(never)]
+    fn follow_rarely(&self, next: Next, error: Option<io::Error>) {
+        match next {
             Next::Wait => self.drop_error(error),
             Next::ShutDown => self.shut_down(),
             Next::Drain => self.queue_drain(),
-            Next::Lose => self.lose(error),
+            Next::Lose => {
+                let unsent = self.drop_buffered();
+                let second = self.rare(|rare| {
+                    rare.unsent += unsent;
+                    match rare.error {
+                        Some(_) => error,
+                        None => std::mem::replace(&mut rare.error, error),
+                    }
+                });
+                self.lose();
+                self.drop_error(second);
+            }
         }
     }
 
     /// Nothing more is read or written: `connection_lost` is due.
-    fn lose(&self, error: Option<io::Error>) {
-        let unsent = self.drop_buffered();
-        let mut second = None;
-        if unsent > 0 || error.is_some() {
-            second = self.rare(|rare| {
-                rare.unsent += unsent;
-                match rare.error {
-                    Some(_) => error,
-                    None => std::mem::replace(&mut rare.error, error),
-                }
-            });
-        }
+    fn lose(&self) {
         self.state.clear(BLOCKED);
         self.cancel_timer();
         self.queue_lost();
-        self.drop_error(second);
     }
 
     /// Nobody gets this error: another one came first. What is inside may be a stranger's, and its drop too.

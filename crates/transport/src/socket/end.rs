@@ -14,7 +14,7 @@ use millrun_loop::{BlockSize, ErrorContext, Panic, catch};
 use millrun_selector::Socket;
 
 use super::SocketTransport;
-use super::state::{LEFT, LINGERS, SENT};
+use super::state::{LEFT, LINGERS, SENT, UNSENT};
 use crate::lifecycle::Lifecycle;
 
 /// A linger ends after this long: a peer that reads its answer does so within some round trips.
@@ -22,6 +22,8 @@ const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// A linger discards this much at most: what a peer has on its way when it is answered early.
 const LINGER_BYTES: usize = 1024 * 1024;
+
+const ENDING_FAILED: &str = "ending a connection failed";
 
 impl SocketTransport {
     /// Queues the turn of `connection_lost`.
@@ -45,6 +47,7 @@ impl SocketTransport {
     }
 
     /// The turn of `connection_lost` has come.
+    #[inline(never)]
     pub(super) fn lost(&self) {
         if self.state.life().is_lost() {
             return;
@@ -52,8 +55,8 @@ impl SocketTransport {
         let told = self.step(Lifecycle::handle_lost);
         // A stranger's socket may have ended the connection from inside a send: what that did not take came back
         // to the buffer since.
-        let unsent = self.drop_buffered();
-        if unsent > 0 {
+        if self.state.has(UNSENT) {
+            let unsent = self.drop_buffered();
             self.rare(|rare| rare.unsent += unsent);
         }
         // Out of its slot for good: it may hold this transport, and the circle must break.
@@ -68,9 +71,7 @@ impl SocketTransport {
         // On its own: a drop that panics while another panic unwinds would abort the process.
         let dropped = catch(move || drop(protocol));
         if lost.is_err() || dropped.is_err() {
-            for panic in [lost, dropped].into_iter().filter_map(Result::err) {
-                self.report(ErrorContext::new("connection_lost() failed").panic(panic));
-            }
+            self.report_all("connection_lost() failed", [lost, dropped]);
         }
         // A stranger's socket may fail here: then it goes at once.
         let lingers = catch(|| in_order && self.has_unread_input() && self.begin_linger());
@@ -80,13 +81,20 @@ impl SocketTransport {
     }
 
     /// Asked once, at the end of a connection that could lose its last bytes by a reset.
+    #[inline]
     fn has_unread_input(&self) -> bool {
         let at_risk = !self.state.life().saw_eof() && self.state.has(SENT);
+        at_risk && self.finds_unread_input()
+    }
+
+    #[inline(never)]
+    fn finds_unread_input(&self) -> bool {
         let flushed = self.peek(|rare| Some(rare.unsent)).unwrap_or(0) == 0;
-        at_risk && flushed && self.discard().is_ok_and(|n| n > 0)
+        flushed && self.discard().is_ok_and(|n| n > 0)
     }
 
     /// False if it can't be: nobody will end it.
+    #[inline(never)]
     fn begin_linger(&self) -> bool {
         self.state.set(LINGERS);
         let this = self.this.clone();
@@ -154,19 +162,26 @@ impl SocketTransport {
         let dropped = catch(move || drop(socket));
         let told = catch(|| common.tell_over(self.number));
         if asked.is_err() || dropped.is_err() || told.is_err() {
-            for panic in [asked, dropped, told].into_iter().filter_map(Result::err) {
-                self.ending_failed(panic);
-            }
+            self.report_all(ENDING_FAILED, [asked, dropped, told]);
         }
     }
 
     /// Code that is not ours panicked at the end. False: it does not linger.
+    #[cold]
     fn ending_failed(&self, panic: Panic) -> bool {
-        self.report(ErrorContext::new("ending a connection failed").panic(panic));
+        self.report(ErrorContext::new(ENDING_FAILED).panic(panic));
         false
     }
 
+    #[cold]
+    fn report_all<const N: usize>(&self, what: &'static str, outcomes: [Result<(), Panic>; N]) {
+        for panic in outcomes.into_iter().filter_map(Result::err) {
+            self.report(ErrorContext::new(what).panic(panic));
+        }
+    }
+
     /// Somebody can still ask for the address of this end (T-023).
+    #[inline(never)]
     fn remember(&self, socket: &dyn Socket) {
         if let Ok(local) = socket.local_addr() {
             self.rare(|rare| rare.local = Some(local));

@@ -37,7 +37,7 @@ use std::net::{SocketAddr, SocketAddrV4};
 use std::os::fd::AsRawFd;
 use std::rc::{Rc, Weak};
 
-use millrun_loop::{ErrorContext, LoopHandle, Watch, catch};
+use millrun_loop::{ErrorContext, LoopClosed, LoopHandle, Watch, catch};
 use millrun_selector::{Address, Interest, Key, Readiness, Socket};
 
 pub use error::{Operation, SocketError, os_error};
@@ -109,7 +109,7 @@ impl SocketTransport {
     ) -> io::Result<Rc<SocketTransport>> {
         let (peer, rare) = match peer {
             Some(peer) => Peer::new(peer),
-            None => socket.peer_addr().map_or((Peer::Unknown, None), |peer| Peer::new(&peer)),
+            None => Peer::of(&*socket),
         };
         let state = State::new(if common.gathering { GATHERS } else { 0 });
         let transport = Rc::new_cyclic(|this| SocketTransport {
@@ -131,16 +131,23 @@ impl SocketTransport {
         let key = watched.map_err(|error| transport.unmade(error))?;
         transport.key.set(key);
         transport.socket.set(Some(socket));
-        if let Err(closed) = transport.handle().call_soon_owed(transport.clone()) {
-            if let Some(socket) = transport.socket.take() {
-                let _ = transport.handle().unwatch(key, &socket);
-            }
-            return Err(transport.unmade(closed.into()));
+        match transport.handle().call_soon_owed(transport.clone()) {
+            Ok(()) => Ok(transport),
+            Err(closed) => Err(transport.made_in_vain(closed)),
         }
-        Ok(transport)
+    }
+
+    /// The loop closed before it heard of it.
+    #[cold]
+    fn made_in_vain(&self, closed: LoopClosed) -> io::Error {
+        if let Some(socket) = self.socket.take() {
+            let _ = self.handle().unwatch(self.key.get(), &socket);
+        }
+        self.unmade(closed.into())
     }
 
     /// It can't be made, for this reason: the protocol goes, and its drop is a stranger's code.
+    #[cold]
     fn unmade(&self, error: io::Error) -> io::Error {
         let protocol = self.slot.take();
         if let Err(panic) = catch(move || drop(protocol)) {
@@ -150,6 +157,7 @@ impl SocketTransport {
     }
 
     /// The turn of `connection_made` has come.
+    #[inline(never)]
     fn start(self: &Rc<Self>) {
         if !self.step(Lifecycle::handle_made) {
             return;
@@ -284,6 +292,11 @@ impl Peer {
             Address::UnixUnnamed => (Peer::Unnamed, None),
             other => (Peer::Other, Some(Peer::kept(other))),
         }
+    }
+
+    #[cold]
+    fn of(socket: &dyn Socket) -> (Peer, Option<Box<Rare>>) {
+        socket.peer_addr().map_or((Peer::Unknown, None), |peer| Peer::new(&peer))
     }
 
     #[inline(never)]

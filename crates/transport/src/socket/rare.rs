@@ -47,7 +47,14 @@ impl SocketTransport {
     }
 
     /// Looks at the rare part, if there is one. `f` must be leaf code: the part is on the stack meanwhile.
+    #[inline]
     pub(super) fn peek<R>(&self, f: impl FnOnce(&mut Rare) -> Option<R>) -> Option<R> {
+        if self.has_rare() { self.peek_now(f) } else { None }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn peek_now<R>(&self, f: impl FnOnce(&mut Rare) -> Option<R>) -> Option<R> {
         let mut rare = self.rare.take()?;
         let value = f(&mut rare);
         self.rare.set(Some(rare));
@@ -55,6 +62,8 @@ impl SocketTransport {
     }
 
     /// Changes the rare part, which is made if there is none. `f` must be leaf code.
+    #[cold]
+    #[inline(never)]
     pub(super) fn rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> R {
         let mut rare = self.rare.take().unwrap_or_default();
         let value = f(&mut rare);

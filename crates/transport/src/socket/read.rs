@@ -61,13 +61,16 @@ impl SocketTransport {
     fn read_rarely(&self, received: Received) {
         match received {
             Received::Nothing | Received::Replaced | Received::Bytes => {}
-            Received::NoRoom => {
-                self.step(Lifecycle::handle_pause);
-                self.update_interest();
-            }
+            Received::NoRoom => self.no_room(),
             Received::Eof => self.eof(),
             Received::Failed => self.receive_failed(),
         }
+    }
+
+    #[inline(never)]
+    fn no_room(&self) {
+        self.step(Lifecycle::handle_pause);
+        self.update_interest();
     }
 
     #[cold]

@@ -103,14 +103,22 @@ impl SocketTransport {
         Settling(&self.state)
     }
 
-    #[inline(never)]
+    #[inline]
     fn step_of_life(self: Rc<Self>) {
         let life = self.state.life();
         if !life.is_made() {
             self.start();
         } else if life.is_ending() {
             self.lost();
-        } else if life.is_draining() {
+        } else {
+            self.step_rarely();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn step_rarely(self: Rc<Self>) {
+        if self.state.life().is_draining() {
             self.drain();
         } else {
             self.finish_unit();
