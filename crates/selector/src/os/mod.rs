@@ -8,6 +8,7 @@ mod listener;
 mod network;
 mod options;
 mod readiness;
+mod refusal;
 mod resolver;
 mod selector;
 mod stream;

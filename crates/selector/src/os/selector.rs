@@ -13,6 +13,7 @@ use mio::{Events, Poll, Registry, Token};
 
 use super::kernel;
 use super::readiness::{Edge, Link, MAX_INDEX, Name, Table};
+use super::refusal::{closed_behind, registered, unknown, without_descriptor};
 use crate::{Event, Interest, Key, ReadyCell, Selector, Source, Wake};
 
 /// How many events one wait takes from the kernel; the rest waits there. What a loop receives for them lies in memory until
@@ -177,13 +178,11 @@ impl MioSelector {
         put: impl Fn(&Registry, bool) -> io::Result<()>,
         is_claimed: impl Fn(&MioSelector) -> bool,
     ) -> io::Result<()> {
-        if error.kind() != io::ErrorKind::AlreadyExists {
-            return Err(error);
+        match error.kind() {
+            io::ErrorKind::AlreadyExists if is_claimed(self) => Err(registered(fd)),
+            io::ErrorKind::AlreadyExists => self.control(|r| put(r, true)),
+            _ => Err(error),
         }
-        if is_claimed(self) {
-            return Err(registered(fd));
-        }
-        self.control(|r| put(r, true))
     }
 
     fn set_foreign_interest(&mut self, key: Key, interest: Interest) -> io::Result<()> {
@@ -200,10 +199,7 @@ impl MioSelector {
             Link::Armed | Link::Reported => self.arm(fd, key, interest).map(|()| Link::Armed),
             Link::Parked => self.admit_foreign(fd, key, interest),
             _ if interest.is_none() => return Ok(()),
-            Link::Owned | Link::Level | Link::Lost | Link::Vacant => Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("descriptor {fd} was closed behind its registration"),
-            )),
+            Link::Owned | Link::Level | Link::Lost | Link::Vacant => Err(closed_behind(fd)),
         };
         match (link, self.table.get_mut(key)) {
             (Ok(link), Some(entry)) => entry.link = link,
@@ -401,19 +397,4 @@ impl Wake for MioWake {
 
 fn token(key: Key) -> Token {
     Token(Name::of(key).token())
-}
-
-#[cold]
-fn without_descriptor(source: &dyn Source) -> io::Error {
-    let text = format!("a source with a descriptor was expected, {source:?} has none");
-    io::Error::new(io::ErrorKind::InvalidInput, text)
-}
-
-#[cold]
-fn unknown(key: Key) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, format!("{key:?} is not registered"))
-}
-
-fn registered(fd: RawFd) -> io::Error {
-    io::Error::new(io::ErrorKind::AlreadyExists, format!("descriptor {fd} is registered already"))
 }
