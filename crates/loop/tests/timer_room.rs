@@ -16,6 +16,10 @@ static ALONE: Mutex<()> = Mutex::new(());
 /// What is sorted of a timer.
 const ENTRY: isize = 24;
 
+/// The same of a loop's callback.
+#[cfg(feature = "os")]
+const CALL: isize = 32;
+
 /// Where an item of no size stays, and which arming has it.
 const PLACE: usize = 16;
 
@@ -127,5 +131,28 @@ fn l_047_a_loop_gives_its_room_back_when_no_callback_is_left() -> std::io::Resul
         timers.drain(..).rev().flatten().for_each(|timer| timer.cancel());
     });
     assert!(held <= NOISE, "{held} bytes are kept");
+    Ok(())
+}
+
+/// L-047: what a cancelled callback leaves is its own memory, of no more of them than there are live ones, and 64.
+#[cfg(feature = "os")]
+#[test]
+fn l_047_a_loop_keeps_the_memory_of_few_cancelled_callbacks() -> std::io::Result<()> {
+    const CAPTURED: usize = 1000;
+    const LEFT: usize = 5;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let event_loop = millrun_loop::EventLoop::new()?;
+    let handle = event_loop.handle();
+    let mut timers = Vec::with_capacity(5000);
+    let held = held_after(|| {
+        timers.extend((1..=5000).map(|n| {
+            let captured = [0_u8; CAPTURED];
+            handle.call_at(Time::from_nanos(n << 40), move || assert_eq!(captured.len(), CAPTURED))
+        }));
+        timers.drain(LEFT..).flatten().for_each(|timer| timer.cancel());
+    });
+    let callbacks = (2 * LEFT + 64) * (CAPTURED + 64);
+    let most = callbacks as isize + 1024 * CALL + NOISE;
+    assert!(held <= most, "{held} bytes are kept, not {most}");
     Ok(())
 }

@@ -223,3 +223,37 @@ fn a_timer_whose_capture_panics_when_it_is_dropped_is_gone() {
     assert_eq!(handle.metrics().timers, 0);
     timer.cancel();
 }
+
+/// Whatever a callback does to timers while others are due with it: each is run once, in order, or not at all.
+#[test]
+fn a_callback_arms_and_cancels_timers_of_its_own_deadline() {
+    let script = Script::new();
+    let mut event_loop = script.build();
+    let (handle, log) = (event_loop.handle(), Rc::new(RefCell::new(Vec::new())));
+    let when = Time::from_nanos(100);
+    let timers = Rc::new(RefCell::new(Vec::<TimerHandle>::new()));
+    for number in 0..300_usize {
+        let (log, others, again) = (Rc::clone(&log), Rc::clone(&timers), handle.clone());
+        let call = move || {
+            log.borrow_mut().push(number);
+            // Itself, the one before it, which has run, and the one behind it, which has not.
+            for index in number.saturating_sub(1)..=number + 1 {
+                others.borrow().get(index).into_iter().for_each(TimerHandle::cancel);
+            }
+            let log = Rc::clone(&log);
+            again.call_at(when, move || log.borrow_mut().push(1000 + number)).unwrap();
+        };
+        let timer = handle.call_at(when, call).unwrap();
+        timers.borrow_mut().push(timer);
+    }
+    script.advance(Duration::from_nanos(100));
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    let ran: Vec<_> = (0..300).step_by(2).collect();
+    assert_eq!(*log.borrow(), ran);
+    assert_eq!(handle.metrics().timers, 150);
+    log.borrow_mut().clear();
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(*log.borrow(), ran.iter().map(|number| 1000 + number).collect::<Vec<_>>());
+    assert_eq!((handle.metrics().timers, event_loop.next_deadline()), (0, None));
+    timers.borrow_mut().clear();
+}

@@ -1,6 +1,6 @@
 //! What does a loop wait for? For callbacks and for wakers, in one order ([`LoopTimers`]).
 //!
-//! A callback is in an allocation that its handles share. So the queue shares it, too, and keeps nothing else: the allocation's [`Mark`]
+//! A callback is in an allocation that its handles share. So the queue shares it, too, and keeps nothing else but when it was armed: the allocation's [`Mark`]
 //! says whether it is armed, and cancelling touches that and a count, no slot and no entry. A callback that was cancelled gives up
 //! its memory (not what it captured, that is dropped at once) when its entry is met or swept.
 //!
@@ -30,16 +30,14 @@ pub(crate) enum Timed {
     Wake(Waker),
 }
 
-/// What is true of a callback, in one word: flags, and above them the number of its arming.
-pub(crate) struct Mark(Cell<u64>);
+/// What is true of a callback.
+pub(crate) struct Mark(Cell<u8>);
 
 impl Mark {
     /// It waits in the timer queue.
-    const ARMED: u64 = 1;
+    const ARMED: u8 = 1;
     /// It was cancelled, in the timer queue or not. Stays.
-    const CANCELLED: u64 = 2;
-    /// The number is above the flags. 2^62 armings take a machine a hundred years and more.
-    const SHIFT: u32 = 2;
+    const CANCELLED: u8 = 2;
 
     /// Neither.
     pub(crate) const fn new() -> Mark {
@@ -47,8 +45,8 @@ impl Mark {
     }
 
     #[inline(always)]
-    fn arm(&self, seq: u64) {
-        self.0.set(seq << Mark::SHIFT | Mark::ARMED);
+    fn arm(&self) {
+        self.0.set(self.0.get() | Mark::ARMED);
     }
 
     fn disarm(&self) {
@@ -73,14 +71,19 @@ impl Mark {
     }
 }
 
-/// `None` only while it is put there.
-type Call = Option<Rc<dyn Scheduled>>;
+/// The number of its arming is here, not in the callback: to compare equal deadlines, nothing is read that may be in no cache.
+struct Call {
+    seq: u64,
+    /// `None` only while it is put there.
+    callback: Option<Rc<dyn Scheduled>>,
+}
 
 impl Ticket for Call {
-    const NONE: Call = None;
+    const NONE: Call = Call { seq: 0, callback: None };
 
+    #[inline(always)]
     fn seq(&self) -> u64 {
-        self.as_ref().map_or(0, |call| call.mark().0.get() >> Mark::SHIFT)
+        self.seq
     }
 }
 
@@ -93,8 +96,11 @@ impl LoopTimers {
         mark: &Mark,
         share: impl FnOnce() -> Rc<dyn Scheduled>,
     ) {
-        mark.arm(self.number());
-        self.calls.push_place(when).get_or_insert_with(share);
+        mark.arm();
+        let seq = self.number();
+        let call = self.calls.push_place(when);
+        call.seq = seq;
+        call.callback.get_or_insert_with(share);
     }
 
     #[inline]
@@ -114,7 +120,9 @@ impl LoopTimers {
     /// it, and those that were cancelled earlier have nothing more to drop.
     #[inline]
     pub(crate) fn call_cancelled(&mut self, address: *const ()) {
-        let is_it = |call: &Call| call.as_ref().is_some_and(|c| Rc::as_ptr(c).cast() == address);
+        let is_it = |call: &Call| {
+            call.callback.as_ref().is_some_and(|callback| Rc::as_ptr(callback).cast() == address)
+        };
         self.calls.died(is_it, is_armed);
         self.give_room_back_if_empty();
     }
@@ -148,11 +156,11 @@ impl LoopTimers {
                 return self.pop_wake(now);
             }
         }
-        let call = self.calls.take(place, is_armed)??;
-        call.mark().disarm();
+        let callback = self.calls.take(place, is_armed)?.callback?;
+        callback.mark().disarm();
         self.calls.sweep_if_worth(is_armed);
         self.give_room_back_if_empty();
-        Some(Timed::Call(call))
+        Some(Timed::Call(callback))
     }
 
     fn pop_wake(&mut self, now: Time) -> Option<Timed> {
@@ -161,8 +169,8 @@ impl LoopTimers {
 
     /// Empties the queue: all that was armed, in no particular order.
     pub(crate) fn drain(&mut self) -> Vec<Timed> {
-        let calls = self.calls.drain().filter(is_armed).flatten();
-        let calls = calls.inspect(|call| call.mark().disarm()).map(Timed::Call);
+        let calls = self.calls.drain().filter(is_armed).filter_map(|call| call.callback);
+        let calls = calls.inspect(|callback| callback.mark().disarm()).map(Timed::Call);
         calls.chain(self.wakes.drain().map(Timed::Wake)).collect()
     }
 
@@ -189,5 +197,5 @@ impl LoopTimers {
 
 #[inline(always)]
 fn is_armed(call: &Call) -> bool {
-    call.as_ref().is_some_and(|call| call.mark().is_armed())
+    call.callback.as_ref().is_some_and(|callback| callback.mark().is_armed())
 }

@@ -19,7 +19,7 @@
 //!
 //! There are two kinds of tickets. Those of a [`TimerQueue`] name a place in `slots`, where the item stays; the arming's number
 //! tells an entry whose timer is gone from one whose slot was taken by another timer. Those of a loop's callbacks
-//! (`loop_timers`) are the callbacks: there the queue adds three words to a timer, and nothing is looked up.
+//! (`loop_timers`) are the callbacks, each with its number: there the queue adds four words to a timer, and nothing is looked up.
 
 mod loop_timers;
 mod slots;

@@ -35,7 +35,7 @@ pub(super) trait Ticket {
     /// Stands for none: what an entry is before it is filled.
     const NONE: Self;
 
-    /// The number of its arming: orders equal deadlines. It is asked for then alone, since it may be in no cache.
+    /// The number of its arming: orders equal deadlines.
     fn seq(&self) -> u64;
 }
 
