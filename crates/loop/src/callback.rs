@@ -37,6 +37,8 @@ pub(crate) trait Scheduled {
     fn run_queued(self: Rc<Self>, core: &Core);
     /// Drops the callback and what it captured, now (L-008). Of a timer: `core` is its loop's, whose queue hears of it.
     fn cancel(&self, core: Option<&Core>);
+    /// Drops the callback and what it captured, now, but does not cancel it: it is its loop that is over.
+    fn give_up(&self);
     fn is_cancelled(&self) -> bool;
     /// What the timer queue must know of it, if it is a timer.
     fn mark(&self) -> &Mark;
@@ -160,6 +162,10 @@ impl<F: FnOnce() + 'static> Scheduled for Once<F> {
         drop(self.callback.take());
     }
 
+    fn give_up(&self) {
+        drop(self.callback.take());
+    }
+
     fn is_cancelled(&self) -> bool {
         self.mark.is_cancelled()
     }
@@ -217,6 +223,10 @@ impl<F: FnMut() + 'static> Scheduled for Repeating<F> {
 
     fn cancel(&self, _: Option<&Core>) {
         self.mark.cancel();
+        drop(self.callback.take());
+    }
+
+    fn give_up(&self) {
         drop(self.callback.take());
     }
 

@@ -2,7 +2,10 @@
 
 use std::rc::Rc;
 
+use crate::callback::Scheduled;
+use crate::ready::Entry;
 use crate::state::{Core, Phase};
+use crate::timers::Timed;
 use crate::turn::Work;
 use crate::{ErrorContext, catch, here};
 
@@ -22,7 +25,7 @@ impl Core {
         }
         self.phase.set(Phase::Closing);
         for entry in self.ready.take_unowed() {
-            self.drop_reported("a callback of a closed loop", entry);
+            self.drop_entry(entry);
         }
         self.end_connections();
         self.phase.set(Phase::Closed);
@@ -60,20 +63,26 @@ impl Core {
         let mut entries = Vec::new();
         self.ready.take(&mut entries);
         for entry in entries {
-            self.drop_reported("a callback of a closed loop", entry);
+            self.drop_entry(entry);
         }
         self.close_tasks();
         #[cfg(feature = "os")]
         self.drop_signals();
         let fds = self.fds.take();
-        self.drop_reported("a reader or writer of a closed loop", fds);
+        for callback in fds.values().flat_map(|watch| watch.callbacks()) {
+            self.give_up("a reader or writer of a closed loop", callback);
+        }
+        drop(fds);
         let watchers = self.watches.borrow_mut().take();
         for watcher in watchers {
             self.drop_reported("a watch of a closed loop", watcher);
         }
         let timers = self.timers.borrow_mut().drain();
         for timed in timers {
-            self.drop_reported("a timer of a closed loop", timed);
+            match timed {
+                Timed::Call(callback) => self.give_up("a timer of a closed loop", callback),
+                Timed::Wake(waker) => self.drop_reported("a timer of a closed loop", waker),
+            }
         }
         for item in self.remote.0.close() {
             self.drop_reported("a callback of a closed loop", item);
@@ -85,6 +94,25 @@ impl Core {
         self.handler.set(None);
         let selector = self.selector.take();
         drop(selector);
+    }
+
+    fn drop_entry(&self, entry: Entry) {
+        let what = "a callback of a closed loop";
+        match entry {
+            Entry::Handle(callback) => self.give_up(what, callback),
+            entry => self.drop_reported(what, entry),
+        }
+    }
+
+    /// Drops a callback with what it captured, whoever has a handle of it: that may be the callback itself, a circle.
+    pub(crate) fn give_up(&self, what: &'static str, callback: Rc<dyn Scheduled>) {
+        struct GivenUp(Rc<dyn Scheduled>);
+        impl Drop for GivenUp {
+            fn drop(&mut self) {
+                self.0.give_up();
+            }
+        }
+        self.drop_reported(what, GivenUp(callback));
     }
 
     /// In a child process: the connections and the kernel's registry are shared with the parent, so nothing may

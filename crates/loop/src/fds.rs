@@ -131,6 +131,12 @@ impl FdWatch {
         }
     }
 
+    /// Of both sides.
+    pub(crate) fn callbacks(&self) -> impl Iterator<Item = Rc<dyn Scheduled>> {
+        let sides = [Side::Reader, Side::Writer];
+        sides.into_iter().filter_map(|side| Some(self.present(side)?.callback))
+    }
+
     fn present(&self, side: Side) -> Option<Added> {
         self.slot(side).borrow().clone()
     }

@@ -61,7 +61,9 @@ impl Core {
         let driver = self.signals.driver.take();
         drop(driver);
         let handlers = self.signals.handlers.take();
-        self.drop_reported("a signal handler of a closed loop", handlers);
+        for (_, handler) in handlers {
+            self.give_up("a signal handler of a closed loop", handler);
+        }
     }
 
     fn take_handler(&self, signal: Signal) -> Option<Rc<dyn Scheduled>> {

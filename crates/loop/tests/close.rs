@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
@@ -212,6 +212,31 @@ fn a_closed_loop_leaks_nothing() {
     assert_eq!(Rc::strong_count(&kept), 6);
     drop(event_loop);
     assert_eq!(Rc::strong_count(&kept), 1);
+}
+
+/// A callback that has its own handle is a circle, too: with and without a loop in it.
+#[test]
+fn l_025_what_holds_its_own_handle_is_dropped_by_close() {
+    let mut event_loop = Script::new().build();
+    let (handle, kept) = (event_loop.handle(), Rc::new(()));
+    let timer = Rc::new(OnceCell::new());
+    let own = (Rc::clone(&timer), Rc::clone(&kept));
+    let later = handle.call_later(Duration::from_secs(1), move || drop(own)).unwrap();
+    timer.set(later).unwrap();
+    let handles = [(); 3].map(|()| Rc::new(OnceCell::new()));
+    let [soon, reader, writer] = handles.clone().map(|own| (own, Rc::clone(&kept)));
+    handles[0].set(handle.call_soon(move || drop(soon)).unwrap()).unwrap();
+    let fd = std::io::stdin();
+    handles[1].set(handle.add_reader(&fd, move || drop(reader.clone())).unwrap()).unwrap();
+    handles[2].set(handle.add_writer(&fd, move || drop(writer.clone())).unwrap()).unwrap();
+    let seen = (timer.get().cloned().unwrap(), handles[0].get().cloned().unwrap());
+    let left = (Rc::downgrade(&timer), handles.each_ref().map(Rc::downgrade));
+    drop((timer, handles));
+    assert_eq!(Rc::strong_count(&kept), 5);
+    event_loop.close();
+    assert_eq!((left.0.strong_count(), left.1.map(|own| own.strong_count())), (0, [0; 3]));
+    assert_eq!(Rc::strong_count(&kept), 1);
+    assert!(!seen.0.is_cancelled() && !seen.1.is_cancelled(), "nobody did");
 }
 
 /// A loop that is made and dropped inside another one's callback leaves that one the current one.

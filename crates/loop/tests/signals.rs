@@ -306,6 +306,21 @@ fn l_113_a_closed_loop_has_given_all_back() {
 
 /// Removed after it was caught and before the loop looked. (The default of both signals is nothing.)
 #[test]
+fn l_113_a_callback_that_has_its_own_handle_is_dropped_by_close() {
+    let _alone = alone();
+    let event_loop = EventLoop::new().unwrap();
+    let own = Rc::new(RefCell::new(None));
+    let left = Rc::downgrade(&own);
+    let held = Rc::clone(&own);
+    let handle = event_loop.handle().add_signal_handler(Signal::USR1, move || {
+        drop(Rc::clone(&held));
+    });
+    *own.borrow_mut() = Some(handle.unwrap());
+    drop((own, event_loop));
+    assert_eq!(left.strong_count(), 0);
+}
+
+#[test]
 fn l_114_a_signal_without_a_handler_is_ignored() {
     let _alone = alone();
     let mut event_loop = EventLoop::new().unwrap();
