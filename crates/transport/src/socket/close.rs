@@ -17,7 +17,7 @@ impl SocketTransport {
     /// Closes in order; with `total`, in that time, progress or not.
     pub(super) fn begin_close(&self, total: Option<Duration>) {
         if let Some(total) = total {
-            self.close_within(total);
+            self.limit_close(total);
         }
         let was_flushing = self.state.life().is_flushing();
         self.send_buffered();
@@ -41,7 +41,7 @@ impl SocketTransport {
     }
 
     #[cold]
-    fn close_within(&self, total: Duration) {
+    fn limit_close(&self, total: Duration) {
         let by = self.handle().now() + total;
         if !self.state.life().is_ending() {
             self.rare(|rare| rare.close_by = Some(rare.close_by.map_or(by, |was| was.min(by))));
