@@ -161,4 +161,18 @@ mod tests {
         let again: Vec<u32> = (0..3).filter_map(|_| clients.reserve()).collect();
         assert_eq!((again.as_slice(), clients.live()), (&[2, 0, 3][..], 4));
     }
+
+    /// Else each would keep its memory, and the next connection with that number would have it above.
+    #[test]
+    fn the_layers_over_a_connection_are_forgotten_with_it() {
+        let clients = Clients::default();
+        for number in (0..2).filter_map(|_| clients.reserve()) {
+            let layer: Weak<dyn Transport> = Weak::<SocketTransport>::new();
+            clients.layers.borrow_mut().insert(number, vec![layer]);
+        }
+        clients.release(0);
+        assert_eq!(clients.layers.borrow().keys().collect::<Vec<_>>(), [&1]);
+        clients.release(1);
+        assert!(clients.layers.borrow().is_empty());
+    }
 }
