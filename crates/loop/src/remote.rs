@@ -14,6 +14,7 @@ use millrun_selector::Wake;
 
 use crate::ready::Entry;
 use crate::sync::{AtomicU8, Mutex, MutexGuard, Ordering::SeqCst};
+use crate::task::TaskWaker;
 use crate::{LoopClosed, here};
 
 /// A loop as other threads know it: `Send`, `Sync`, cheap to clone, harmless when the loop is gone.
@@ -78,17 +79,21 @@ impl Remote {
 impl Shared {
     /// Queues a task's wake-up from any thread. A closed loop has no tasks: nothing happens.
     #[inline]
-    pub(crate) fn wake_task(self: &Arc<Self>, index: u32, generation: u32) {
-        if !here::if_current(self, |core| core.push_task(index, generation)) {
-            self.wake_task_elsewhere(index, generation);
+    pub(crate) fn wake_task(self: &Arc<Self>, task: &TaskWaker) {
+        if !here::if_current(self, |core| core.wake_here(task)) {
+            self.wake_task_elsewhere(task);
         }
     }
 
     #[inline(never)]
-    fn wake_task_elsewhere(self: &Arc<Self>, index: u32, generation: u32) {
+    fn wake_task_elsewhere(self: &Arc<Self>, task: &TaskWaker) {
         match here::find(self) {
-            Some(core) => core.push_task(index, generation),
-            None => drop(self.push(Item::Task { index, generation })),
+            Some(core) => core.wake_here(task),
+            None if task.wakes() => {
+                let (index, generation) = task.name();
+                let _ = self.push(Item::Task { index, generation });
+            }
+            None => {}
         }
     }
 

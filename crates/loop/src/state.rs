@@ -22,7 +22,7 @@ use crate::fds::FdWatch;
 use crate::metrics::{Counts, add};
 use crate::ready::{Entry, ReadyQueue};
 use crate::remote::Remote;
-use crate::task::{Polled, TaskTable};
+use crate::task::{Polled, TaskTable, TaskWaker};
 use crate::timers::{LoopTimers, TimerId};
 use crate::unit::Units;
 use crate::watch::WatchTable;
@@ -213,6 +213,15 @@ impl Core {
     pub(crate) fn push_task(&self, index: u32, generation: u32) {
         if self.phase.get() == Phase::Open {
             self.ready.push_task(index, generation);
+        }
+    }
+
+    /// A task's waker was, on this thread.
+    #[inline]
+    pub(crate) fn wake_here(&self, task: &TaskWaker) {
+        if task.wakes_here() {
+            let (index, generation) = task.name();
+            self.push_task(index, generation);
         }
     }
 

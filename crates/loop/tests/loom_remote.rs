@@ -276,8 +276,28 @@ fn a_root_future_woken_by_two_threads_is_polled_again() {
 /// What was done before a wake-up is seen by the poll that follows, also when the wake-up found the task queued already.
 #[test]
 fn what_was_done_before_a_wake_up_is_seen_by_the_poll() {
+    seen_by_the_poll(|waker, other| {
+        // Queued already, by this thread: the other's wake-up may only tell that there is more to see.
+        waker.wake_by_ref();
+        vec![thread::spawn(other)]
+    });
+}
+
+/// The same when this thread wakes it too, and a third one: each of them may be the one that queues it.
+#[test]
+fn what_was_done_before_a_wake_up_is_seen_by_the_poll_that_others_asked_for_too() {
+    seen_by_the_poll(|waker, other| {
+        let third = waker.clone();
+        let threads = vec![thread::spawn(move || third.wake()), thread::spawn(other)];
+        waker.wake_by_ref();
+        threads
+    });
+}
+
+/// A task is polled once and waits for what another thread does before it wakes it; `begin` starts that thread, and may wake the task.
+fn seen_by_the_poll(begin: fn(Waker, Box<dyn FnOnce() + Send>) -> Vec<thread::JoinHandle<()>>) {
     use loom::sync::atomic::Ordering::Relaxed;
-    loom::model(|| {
+    model_of_three(move || {
         let mut event_loop = event_loop();
         let done = Arc::new(AtomicUsize::new(0));
         let waker: Rc<RefCell<Option<Waker>>> = Rc::default();
@@ -294,13 +314,15 @@ fn what_was_done_before_a_wake_up_is_seen_by_the_poll() {
         event_loop.turn(Some(Duration::ZERO)).unwrap();
         assert_eq!(polls.get(), 1);
         let waker = waker.take().unwrap();
-        // Queued already, by this thread: the other's wake-up may only tell that there is more to see.
-        waker.wake_by_ref();
-        let other = thread::spawn(move || {
-            done.store(1, Relaxed);
-            waker.wake();
-        });
+        let others = waker.clone();
+        let threads = begin(
+            waker,
+            Box::new(move || {
+                done.store(1, Relaxed);
+                others.wake();
+            }),
+        );
         event_loop.run_until_complete(task).unwrap().unwrap();
-        other.join().unwrap();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
 }

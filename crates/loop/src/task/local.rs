@@ -80,11 +80,8 @@ impl LocalWaker {
     #[inline]
     pub fn wake(&self, event_loop: &LoopHandle) {
         let Some(task) = self.task.take() else { return self.wake_other() };
-        let (is_woken, (index, generation)) = (task.wakes(), task.name());
+        event_loop.core().wake_here(&task);
         self.put_task(Some(task));
-        if is_woken {
-            event_loop.core().push_task(index, generation);
-        }
     }
 
     #[inline(never)]
