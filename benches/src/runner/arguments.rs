@@ -65,7 +65,7 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Task, String> {
             "--help" | "-h" => return Ok(Task::Help),
             "--list" => return Ok(Task::List),
             "--compare" => {
-                let files = (value("two files")?.into(), value("two files")?.into());
+                let files = (value("two files")?.into(), value("a second file")?.into());
                 return alone(Task::Compare(files.0, files.1), words.next());
             }
             "--render" => {
@@ -108,8 +108,9 @@ pub fn list() -> String {
     {
         text.push_str(title);
         text.push('\n');
+        let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 2;
         for (name, about) in rows {
-            text.push_str(&format!("  {name:<18}{about}\n"));
+            text.push_str(&format!("  {name:<width$}{about}\n"));
         }
     }
     text
@@ -281,7 +282,8 @@ mod tests {
         };
         assert_eq!((file, to), ("x".into(), "y".into()));
         assert!(parsed("--render x").unwrap_err().contains("a directory"));
-        assert!(parsed("--compare x").unwrap_err().contains("two files"));
+        assert!(parsed("--compare").unwrap_err().contains("two files"));
+        assert!(parsed("--compare x").unwrap_err().contains("a second file"));
         assert!(parsed("--compare x y z").unwrap_err().contains("\"z\""));
     }
 

@@ -121,7 +121,9 @@ fn measured(options: &Options, words: &[String]) -> Result<Report, String> {
     let groups = plan::groups(&options.scenarios);
     let whole: Duration = groups.iter().map(|g| measure::planned(options, g, &world)).sum();
     let minutes = whole.as_secs().div_ceil(60);
-    eprintln!("{} scenarios, about {minutes} min on a quiet machine", options.scenarios.len());
+    let count = options.scenarios.len();
+    let noun = if count == 1 { "scenario" } else { "scenarios" };
+    eprintln!("{count} {noun}, about {minutes} min on a quiet machine");
     let mut progress = Progress::new(whole);
     let mut run = Run::new(options, &world, &mut progress);
     let mut scenarios: Vec<ScenarioResult> = Vec::new();

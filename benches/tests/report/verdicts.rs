@@ -41,6 +41,26 @@ fn a_verdict_needs_the_whole_interval() {
 }
 
 #[test]
+fn nothing_is_concluded_from_windows_that_others_disturbed() {
+    let with_disturbed = |ratio: f64, count: usize| {
+        let mut report = with_ratios(&[ratio; 3]);
+        for server in &mut report.scenarios[0].servers {
+            let disturbed = server.rounds.iter_mut().take(count);
+            disturbed.for_each(|window| window.foreign_cpu_ns = window.wall_ns / 2);
+        }
+        let rows = targets::rows(&report);
+        let found = |row: &&targets::Row| row.group.contains("echo on Protocol");
+        let row = rows.iter().find(|row| found(row) && row.case == "1 KiB x 64").unwrap();
+        (row.verdict.clone(), row.note.clone())
+    };
+    assert_eq!(with_disturbed(1.5, 1).0, Verdict::Missed);
+    assert_eq!(with_disturbed(0.5, 1).0, Verdict::Met);
+    let why = "4 of 6 windows were disturbed by other programs: no conclusion".to_owned();
+    assert_eq!(with_disturbed(1.5, 2), (Verdict::Even, why.clone()));
+    assert_eq!(with_disturbed(0.5, 2), (Verdict::Even, why));
+}
+
+#[test]
 fn a_target_that_the_limit_misses_too_is_beyond_the_machine() {
     let grown = |epoll: f64| {
         let mut report = synthetic::full();

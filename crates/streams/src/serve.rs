@@ -17,9 +17,11 @@ use crate::over::{invalid, split};
 use crate::{DEFAULT_LIMIT, StreamReader, StreamWriter};
 
 /// Serves on a host and port over TCP: each connection is a task that runs `handler`. Await it for
-/// the [`Server`].
+/// the [`Server`], and keep that: when it is dropped nobody listens any more. `server.serve_forever().await`
+/// serves until the task is given up, [`Server::detach`] for as long as the loop lives.
 ///
-/// The handler is an async closure or function; it may give `()`, or a `Result` whose error is reported.
+/// The handler is an async closure or function; it may give `()`, or a `Result<(), E>` whose error is reported
+/// (a closure with `?` in it has to say which: `async |reader, writer| -> io::Result<()> { … }`).
 ///
 /// # Errors
 /// As [`StartServer`].

@@ -116,7 +116,7 @@ fn sv_007_reuse_port_only_on_request() {
         let again = || Serve::on("127.0.0.1", port(&first));
         let error = again().serve(&handle, Recorder::new).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        again().reuse_port(true).serve(&handle, Recorder::new).await.unwrap();
+        drop(again().reuse_port(true).serve(&handle, Recorder::new).await.unwrap());
     });
 }
 

@@ -1,6 +1,7 @@
 //! What is to be reached, and whether it was: each line with its figure, how that was measured, and a verdict that the spread
 //! allows.
 
+mod disturbed;
 mod measure;
 mod table;
 
@@ -53,7 +54,7 @@ pub enum Unit {
 pub enum Verdict {
     /// The whole interval is on the right side.
     Met,
-    /// The interval holds the target: the noise is larger than the difference.
+    /// The interval holds the target: the noise is larger than the difference. Or the machine was not quiet, and nothing is concluded.
     Even,
     /// The whole interval is on the wrong side.
     Missed,
@@ -162,6 +163,13 @@ fn row(target: &Target, report: &Report) -> Row {
             Verdict::Missed => beyond(*value, limit, bound, slack, at_most),
             other => other,
         },
+    };
+    let verdict = match (verdict, target.measure.disturbed(report)) {
+        (Verdict::Met | Verdict::Missed | Verdict::Beyond, Some(why)) => {
+            found.note = why;
+            Verdict::Even
+        }
+        (verdict, _) => verdict,
     };
     Row {
         group: target.group,

@@ -34,6 +34,7 @@ pub use place::{AtAddress, AtName, Listeners, Place};
 ///
 /// A protocol that holds a clone keeps its server open.
 #[derive(Clone)]
+#[must_use = "when the last handle is dropped nobody listens any more: keep it, await serve_forever, or detach it"]
 pub struct Server(Rc<Owner>);
 
 /// Closes the server when the last handle goes.
