@@ -68,8 +68,9 @@ fn a_byte_that_flipped() {
         }
     });
     let why = why("pipelined", port, &[]);
-    // The check is not counted; two messages and a part of the third one were right.
-    assert!(why.contains("connection 0, 188 bytes of 1088 came: expected \""), "{why}");
+    // The check is not counted; two messages and a part of the third one were right. How many were sent by then is a matter of time.
+    assert!(why.contains("connection 0, 188 bytes of 1"), "{why}");
+    assert!(why.contains(" came: expected \""), "{why}");
 }
 
 #[test]
