@@ -7,7 +7,7 @@ use std::rc::Rc;
 use socket2::SockRef;
 
 use super::address;
-use super::stream::StreamSocket;
+use super::stream::{Origin, StreamSocket};
 use crate::{Address, Listener, ReadyCell, Socket, Source};
 
 /// TCP_NODELAY and SO_KEEPALIVE are set on the listening socket: what it accepts inherits them (Linux,
@@ -29,12 +29,12 @@ impl SocketListener {
 
 impl SocketListener {
     #[cold]
-    fn not_accepted(&self, error: io::Error) -> io::Result<(Box<dyn Socket>, Address)> {
+    fn not_accepted(&self, error: io::Error) -> io::Error {
         // Not for EMFILE and its like: the connection still waits.
         if error.kind() == io::ErrorKind::WouldBlock {
             self.cell.clear_readable();
         }
-        Err(error)
+        error
     }
 }
 
@@ -56,24 +56,56 @@ impl Source for SocketListener {
     }
 }
 
-impl Listener for SocketListener {
-    fn try_accept(&self) -> io::Result<(Box<dyn Socket>, Address)> {
-        let accepted =
-            if self.inet { accept_inet(self.fd.as_fd()) } else { accept_any(self.fd.as_fd()) };
+impl SocketListener {
+    /// What was accepted, as the answer of a listener.
+    #[inline]
+    fn accepted<A>(
+        &self,
+        accepted: io::Result<(OwnedFd, A)>,
+        origin: Origin,
+    ) -> io::Result<(Box<dyn Socket>, A)> {
         match accepted {
             Ok((fd, peer)) => {
                 if self.cell.is_told_again() {
                     self.cell.clear_readable();
                 }
-                Ok((Box::new(StreamSocket::new(fd, self.inet, true)), peer))
+                Ok((Box::new(StreamSocket::new(fd, self.inet, true, origin)), peer))
             }
-            Err(error) => self.not_accepted(error),
+            Err(error) => Err(self.not_accepted(error)),
+        }
+    }
+}
+
+impl Listener for SocketListener {
+    fn try_accept(&self) -> io::Result<(Box<dyn Socket>, Address)> {
+        let accepted =
+            if self.inet { accept_inet(self.fd.as_fd()) } else { accept_any(self.fd.as_fd()) };
+        self.accepted(accepted, Origin::Elsewhere)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn try_accept_bare(&self) -> io::Result<(Box<dyn Socket>, Option<Address>)> {
+        if self.inet {
+            self.accepted(accept_bare(self.fd.as_fd()), Origin::AcceptedBare)
+        } else {
+            let (socket, peer) = self.try_accept()?;
+            Ok((socket, Some(peer)))
         }
     }
 
     fn local_addr(&self) -> io::Result<Address> {
         address::from_kernel(&SockRef::from(&self.fd).local_addr()?)
     }
+}
+
+/// TCP without the peer's address: what asks for that later finds it ([`peer_name`](super::peer_name)).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[inline]
+fn accept_bare(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<Address>)> {
+    use rustix::net::SocketFlags;
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let fd = rustix::io::retry_on_intr(|| rustix::net::accept_with(listener, flags))?;
+    Ok((fd, None))
 }
 
 /// TCP where accept4 exists: non-blocking and closed by exec in the same call.

@@ -7,7 +7,7 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use super::address::to_kernel;
 use super::listener::SocketListener;
-use super::stream::StreamSocket;
+use super::stream::{Origin, StreamSocket};
 use crate::{Address, BindError, ConnectOptions, ListenOptions, Listener, Network, Socket};
 
 /// The [`Network`] of this machine: TCP over IPv4 and IPv6, and Unix stream sockets.
@@ -38,7 +38,7 @@ impl OsNetwork {
         if inet {
             SockRef::from(&fd).set_tcp_nodelay(true)?;
         }
-        Ok(Box::new(StreamSocket::new(fd, inet, false)))
+        Ok(Box::new(StreamSocket::new(fd, inet, false, Origin::Elsewhere)))
     }
 
     /// Takes over a listening stream socket that was made elsewhere (by a parent process, by a
@@ -67,7 +67,7 @@ impl OsNetwork {
         let wrap = |socket: socket2::Socket| -> io::Result<Box<dyn Socket>> {
             let fd = OwnedFd::from(socket);
             rustix::io::ioctl_fionbio(&fd, true)?;
-            Ok(Box::new(StreamSocket::new(fd, false, true)))
+            Ok(Box::new(StreamSocket::new(fd, false, true, Origin::Elsewhere)))
         };
         Ok((wrap(left)?, wrap(right)?))
     }
@@ -91,7 +91,7 @@ impl Network for OsNetwork {
             // (A Unix socket whose server has no room is refused with EAGAIN: it won't go on.)
             Err(e) => return Err(e),
         }
-        Ok(Box::new(StreamSocket::new(socket.into(), inet, true)))
+        Ok(Box::new(StreamSocket::new(socket.into(), inet, true, Origin::Elsewhere)))
     }
 
     fn listen(&self, at: &Address, options: &ListenOptions) -> io::Result<Box<dyn Listener>> {

@@ -40,6 +40,20 @@ pub(super) struct StreamSocket {
     /// It has TCP's options.
     inet: bool,
     exclusive: bool,
+    origin: Origin,
+}
+
+/// Where a socket comes from, as far as it matters to who asks for its peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Origin {
+    /// Of a listener that did not ask for the address: it was connected for sure.
+    #[cfg_attr(
+        not(any(target_os = "linux", target_os = "android")),
+        expect(dead_code, reason = "elsewhere accept tells the address in any case")
+    )]
+    AcceptedBare,
+    /// From anywhere else: it may never have been connected.
+    Elsewhere,
 }
 
 thread_local! {
@@ -66,10 +80,10 @@ impl Drop for StreamSocket {
 
 impl StreamSocket {
     /// Takes a non-blocking stream socket.
-    pub(super) fn new(fd: OwnedFd, inet: bool, exclusive: bool) -> StreamSocket {
+    pub(super) fn new(fd: OwnedFd, inet: bool, exclusive: bool, origin: Origin) -> StreamSocket {
         let spare = SPARE.try_with(Cell::take).ok().flatten();
         let cell = spare.unwrap_or_else(new_cell);
-        StreamSocket { cell, fd, inet, exclusive }
+        StreamSocket { cell, fd, inet, exclusive, origin }
     }
 
     /// Clears what a write has used up.
@@ -87,6 +101,22 @@ impl StreamSocket {
             self.cell.clear_readable();
         }
         Err(errno.into())
+    }
+
+    /// The peer of a connection that is over, where it was asked for by nobody before.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cold]
+    fn peer_that_was(&self, error: io::Error) -> io::Result<Address> {
+        if self.origin != Origin::AcceptedBare || error.kind() != io::ErrorKind::NotConnected {
+            return Err(error);
+        }
+        address::from_kernel(&super::peer_name::of(self.fd.as_fd())?)
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[cold]
+    fn peer_that_was(&self, error: io::Error) -> io::Result<Address> {
+        Err(error)
     }
 
     #[cold]
@@ -165,7 +195,10 @@ impl Socket for StreamSocket {
     }
 
     fn peer_addr(&self) -> io::Result<Address> {
-        address::from_kernel(&SockRef::from(&self.fd).peer_addr()?)
+        match SockRef::from(&self.fd).peer_addr() {
+            Ok(address) => address::from_kernel(&address),
+            Err(error) => self.peer_that_was(error),
+        }
     }
 
     fn take_error(&self) -> io::Result<Option<io::Error>> {
@@ -187,12 +220,15 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::rc::Rc;
 
-    use super::StreamSocket;
+    use super::{Origin, StreamSocket};
     use crate::Readiness;
 
     #[test]
     fn a_spare_cell_is_as_new_and_nobody_elses() {
-        let socket = || StreamSocket::new(UnixStream::pair().unwrap().0.into(), false, true);
+        let socket = || {
+            let fd = UnixStream::pair().unwrap().0.into();
+            StreamSocket::new(fd, false, true, Origin::Elsewhere)
+        };
         let first = socket();
         first.cell.set(Readiness::READ_CLOSED);
         let place = Rc::as_ptr(&first.cell);

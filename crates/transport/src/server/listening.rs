@@ -113,13 +113,13 @@ impl Listening {
             if self.key.get().is_none() {
                 return;
             }
-            match listener.try_accept() {
+            match listener.try_accept_bare() {
                 Ok((socket, peer)) => {
                     accepted += 1;
                     self.failing.set(false);
                     let is_told_again = is_told_again(&*listener);
                     drop(listener);
-                    self.server.admit(socket, &peer);
+                    self.server.admit(socket, peer.as_ref());
                     if is_told_again && due.is_none() {
                         return;
                     }

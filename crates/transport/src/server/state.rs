@@ -11,6 +11,7 @@ use millrun_selector::{Address, Socket};
 use super::ServingError;
 use super::clients::Clients;
 use super::listening::Listening;
+use crate::socket::{NotMade, PeerAddress};
 use crate::{
     ConnectionOwner, InvalidLimits, Protocol, Transport, TransportFamily, TransportOptions,
 };
@@ -99,8 +100,9 @@ impl State {
         self.clients.close();
     }
 
-    /// A connection was accepted: gives it a protocol and a transport.
-    pub(super) fn admit(&self, socket: Box<dyn Socket>, peer: &Address) {
+    /// A connection was accepted: gives it a protocol and a transport. Where accept did not tell the peer, the socket is asked when
+    /// somebody wants to know.
+    pub(super) fn admit(&self, socket: Box<dyn Socket>, peer: Option<&Address>) {
         let Some(mut factory) = self.factory.take() else { return };
         let protocol = catch(&mut factory);
         match self.stage.get() {
@@ -110,30 +112,31 @@ impl State {
         }
         match protocol {
             Ok((protocol, layer)) => self.connect(socket, peer, protocol, layer),
-            Err(panic) => self.not_admitted(|failed| failed.panic(panic), peer),
+            Err(panic) => self.not_admitted(|failed| failed.panic(panic), &*socket, peer),
         }
     }
 
     fn connect(
         &self,
         socket: Box<dyn Socket>,
-        peer: &Address,
+        peer: Option<&Address>,
         protocol: Box<dyn Protocol>,
         layer: Option<Rc<dyn Transport>>,
     ) {
         let Some(number) = self.clients.reserve() else {
             let error = io::Error::from(io::ErrorKind::OutOfMemory);
-            return self.not_admitted(|failed| failed.error(error), peer);
+            return self.not_admitted(|failed| failed.error(error), &*socket, peer);
         };
+        let told = peer.map_or(PeerAddress::AskLater, PeerAddress::Known);
         // If it can't be made, the protocol is dropped in there: a stranger's code.
-        match catch(|| self.family.transport_to(socket, protocol, Some(peer), number)) {
+        match catch(|| self.family.transport_to(socket, protocol, told, number)) {
             Ok(Ok(transport)) => {
                 self.clients.seat(number, &transport);
                 if let Some(layer) = layer {
                     self.cover(number, layer);
                 }
             }
-            Ok(Err(error)) => self.not_connected(number, error, peer),
+            Ok(Err(not_made)) => self.not_made(number, *not_made, peer),
             Err(panic) => self.not_connected(number, io::Error::other(panic), peer),
         }
     }
@@ -144,15 +147,39 @@ impl State {
     }
 
     #[cold]
-    fn not_connected(&self, number: u32, error: io::Error, peer: &Address) {
-        self.clients.connection_over(number);
-        self.not_admitted(|failed| failed.error(error), peer);
+    fn not_made(&self, number: u32, not_made: NotMade, peer: Option<&Address>) {
+        let NotMade { error, peer: asked } = not_made;
+        self.not_connected(number, error, peer.or(asked.as_ref()));
     }
 
     #[cold]
-    fn not_admitted(&self, how: impl FnOnce(ErrorContext) -> ErrorContext, peer: &Address) {
+    fn not_connected(&self, number: u32, error: io::Error, peer: Option<&Address>) {
+        self.clients.connection_over(number);
+        self.report_refusal(|failed| failed.error(error), peer);
+    }
+
+    #[cold]
+    fn not_admitted(
+        &self,
+        how: impl FnOnce(ErrorContext) -> ErrorContext,
+        socket: &dyn Socket,
+        peer: Option<&Address>,
+    ) {
+        let asked = if peer.is_none() { socket.peer_addr().ok() } else { None };
+        self.report_refusal(how, peer.or(asked.as_ref()));
+    }
+
+    fn report_refusal(
+        &self,
+        how: impl FnOnce(ErrorContext) -> ErrorContext,
+        peer: Option<&Address>,
+    ) {
         let failed = ErrorContext::new("error on transport creation for incoming connection");
-        self.handle.report(how(failed).detail("peer", peer));
+        let mut failed = how(failed);
+        if let Some(peer) = peer {
+            failed = failed.detail("peer", peer);
+        }
+        self.handle.report(failed);
     }
 
     /// Drops the factory: a stranger's code.

@@ -13,8 +13,8 @@ use std::time::Duration;
 use millrun_loop::{BlockSize, ErrorContext, Panic, catch};
 use millrun_selector::Socket;
 
-use super::SocketTransport;
 use super::state::{LEFT, LINGERS, SENT, UNSENT};
+use super::{Peer, SocketTransport};
 use crate::lifecycle::Lifecycle;
 
 /// A linger ends after this long: a peer that reads its answer does so within some round trips.
@@ -180,9 +180,12 @@ impl SocketTransport {
         }
     }
 
-    /// Somebody can still ask for the address of this end (T-023).
+    /// Somebody can still ask for the addresses (T-023).
     #[inline(never)]
     fn remember(&self, socket: &dyn Socket) {
+        if matches!(self.peer.get(), Peer::Unasked) {
+            self.keep_peer(socket.peer_addr().ok().as_ref());
+        }
         if let Ok(local) = socket.local_addr() {
             self.rare(|rare| rare.local = Some(local));
         }

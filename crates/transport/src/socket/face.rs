@@ -147,7 +147,8 @@ impl Transport for SocketTransport {
     }
 
     fn peer_addr(&self) -> Option<Address> {
-        match self.peer {
+        match self.peer.get() {
+            Peer::Unasked => self.ask_peer(),
             Peer::Unknown => None,
             Peer::V4(address) => Some(address.into()),
             Peer::Unnamed => Some(Address::UnixUnnamed),

@@ -73,6 +73,24 @@ impl Owned {
     }
 }
 
+/// Whence does a transport have its peer's address?
+#[derive(Clone, Copy)]
+pub(crate) enum PeerAddress<'a> {
+    /// It is this one.
+    Known(&'a Address),
+    /// From the socket, at once: later it may have forgotten it.
+    AskNow,
+    /// From the socket, when somebody wants to know: it [remembers](millrun_selector::Listener::try_accept_bare).
+    AskLater,
+}
+
+/// Why there is no transport. The socket is closed.
+pub(crate) struct NotMade {
+    pub(crate) error: io::Error,
+    /// Who would have been at the other end.
+    pub(crate) peer: Option<Address>,
+}
+
 /// Makes transports that share a loop, options and an owner: what a server needs for the connections
 /// that it accepts. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -122,7 +140,8 @@ impl TransportFamily {
         peer: Option<Address>,
         number: u32,
     ) -> io::Result<Rc<SocketTransport>> {
-        self.transport_to(socket, protocol, peer.as_ref(), number)
+        let peer = peer.as_ref().map_or(PeerAddress::AskNow, PeerAddress::Known);
+        self.transport_to(socket, protocol, peer, number).map_err(|not_made| not_made.error)
     }
 
     /// As [`transport`](TransportFamily::transport); of most addresses a few bytes are kept.
@@ -130,9 +149,9 @@ impl TransportFamily {
         &self,
         socket: Box<dyn Socket>,
         protocol: Box<dyn Protocol>,
-        peer: Option<&Address>,
+        peer: PeerAddress<'_>,
         number: u32,
-    ) -> io::Result<Rc<SocketTransport>> {
+    ) -> Result<Rc<SocketTransport>, Box<NotMade>> {
         SocketTransport::make(self.0.clone(), socket, protocol, peer, number)
     }
 }

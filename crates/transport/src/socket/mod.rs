@@ -41,8 +41,8 @@ use millrun_loop::{ErrorContext, LoopClosed, LoopHandle, Watch, catch};
 use millrun_selector::{Address, Interest, Key, Readiness, Socket};
 
 pub use error::{Operation, SocketError, os_error};
-pub(crate) use family::Owned;
 pub use family::{CLOSE_TIMEOUT, ConnectionOwner, TransportFamily, TransportOptions};
+pub(crate) use family::{NotMade, Owned, PeerAddress};
 
 use crate::Protocol;
 use crate::buffer::WriteBuffer;
@@ -67,13 +67,16 @@ pub struct SocketTransport {
     buffer: Cell<WriteBuffer>,
     rare: Cell<Option<Box<Rare>>>,
     key: Cell<Key>,
-    peer: Peer,
+    peer: Cell<Peer>,
     number: u32,
     state: State,
 }
 
 /// An address in 8 bytes where it fits: ten thousand connections are idle.
+#[derive(Clone, Copy)]
 enum Peer {
+    /// Accepted without it: the socket tells it for as long as it lives.
+    Unasked,
     Unknown,
     V4(SocketAddrV4),
     Unnamed,
@@ -104,12 +107,13 @@ impl SocketTransport {
         common: Rc<Common>,
         socket: Box<dyn Socket>,
         protocol: Box<dyn Protocol>,
-        peer: Option<&Address>,
+        peer: PeerAddress<'_>,
         number: u32,
-    ) -> io::Result<Rc<SocketTransport>> {
+    ) -> Result<Rc<SocketTransport>, Box<NotMade>> {
         let (peer, rare) = match peer {
-            Some(peer) => Peer::new(peer),
-            None => Peer::of(&*socket),
+            PeerAddress::AskLater => (Peer::Unasked, None),
+            PeerAddress::Known(peer) => Peer::new(peer),
+            PeerAddress::AskNow => Peer::of(&*socket),
         };
         let state = State::new(if common.gathering { GATHERS } else { 0 });
         let transport = Rc::new_cyclic(|this| SocketTransport {
@@ -120,7 +124,7 @@ impl SocketTransport {
             buffer: Cell::new(WriteBuffer::new()),
             rare: Cell::new(rare),
             key: Cell::new(Key { index: 0, generation: 0 }),
-            peer,
+            peer: Cell::new(peer),
             number,
             state,
         });
@@ -128,7 +132,7 @@ impl SocketTransport {
         // Registered from the start, so that a loop that closes finds it; and for what it will want as soon as it is made. What
         // is reported before finds nothing to do.
         let watched = transport.handle().watch(&socket, Interest::READ, transport.clone());
-        let key = watched.map_err(|error| transport.unmade(error))?;
+        let key = watched.map_err(|error| transport.unmade(error, Some(&*socket)))?;
         transport.key.set(key);
         transport.socket.set(Some(socket));
         match transport.handle().call_soon_owed(transport.clone()) {
@@ -139,21 +143,24 @@ impl SocketTransport {
 
     /// The loop closed before it heard of it.
     #[cold]
-    fn made_in_vain(&self, closed: LoopClosed) -> io::Error {
-        if let Some(socket) = self.socket.take() {
-            let _ = self.handle().unwatch(self.key.get(), &socket);
+    fn made_in_vain(&self, closed: LoopClosed) -> Box<NotMade> {
+        let socket = self.socket.take();
+        if let Some(socket) = &socket {
+            let _ = self.handle().unwatch(self.key.get(), socket);
         }
-        self.unmade(closed.into())
+        self.unmade(closed.into(), socket.as_deref())
     }
 
     /// It can't be made, for this reason: the protocol goes, and its drop is a stranger's code.
     #[cold]
-    fn unmade(&self, error: io::Error) -> io::Error {
+    #[inline(never)]
+    fn unmade(&self, error: io::Error, socket: Option<&dyn Socket>) -> Box<NotMade> {
+        let peer = socket.and_then(|socket| socket.peer_addr().ok());
         let protocol = self.slot.take();
         if let Err(panic) = catch(move || drop(protocol)) {
             self.report(ErrorContext::new("dropping a protocol failed").panic(panic));
         }
-        error
+        Box::new(NotMade { error, peer })
     }
 
     /// The turn of `connection_made` has come.
@@ -169,6 +176,22 @@ impl SocketTransport {
         // Writes may have been made before: they leave now, and what is true was not told then.
         self.send_buffered();
         self.update_pressure();
+    }
+
+    /// The peer's address is asked for, if it was not yet; `None` while the socket is on the stack.
+    #[cold]
+    fn ask_peer(&self) -> Option<Address> {
+        let peer = self.socket(|socket| socket.peer_addr().ok())?;
+        self.keep_peer(peer.as_ref());
+        peer
+    }
+
+    fn keep_peer(&self, peer: Option<&Address>) {
+        let (kept, rare) = peer.map_or((Peer::Unknown, None), Peer::new);
+        self.peer.set(kept);
+        if let Some(rare) = rare {
+            self.rare(|here| here.peer = rare.peer);
+        }
     }
 
     /// The loop that it lives on.
