@@ -61,6 +61,47 @@ impl Drop for Path {
     }
 }
 
+/// SV-015: who accepts bare is told the peer's address by accept or by the socket, and by that also when the peer has reset
+/// the connection; any other socket has forgotten it then.
+#[test]
+fn sv_015_a_bare_accept_loses_no_address() {
+    let mut selector = MioSelector::new().unwrap();
+    let listener = listen((Ipv4Addr::LOCALHOST, 0));
+    assert_eq!(listener.try_accept_bare().unwrap_err().kind(), ErrorKind::WouldBlock);
+    let reset = |client: TcpStream| {
+        let client = OsNetwork::adopt(client.into()).unwrap();
+        client.set_option(SocketOption::Linger(Some(std::time::Duration::ZERO))).unwrap();
+    };
+    for is_bare in [true, false] {
+        let client = TcpStream::connect(listener.local_addr().unwrap().as_inet().unwrap()).unwrap();
+        let name = Address::from(client.local_addr().unwrap());
+        let (server, told) = if is_bare {
+            listener.try_accept_bare().unwrap()
+        } else {
+            let (server, peer) = listener.try_accept().unwrap();
+            (server, Some(peer))
+        };
+        let by_accept = cfg!(not(target_os = "linux")) || !is_bare;
+        assert_eq!(told, by_accept.then(|| name.clone()));
+        assert_eq!(server.peer_addr().unwrap(), name);
+        let key = selector.register(&server, Interest::READ).unwrap();
+        reset(client);
+        wait_for(&mut selector, key, Readiness::is_readable);
+        assert_eq!(server.try_read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+        let later = server.peer_addr().map_err(|error| error.kind());
+        assert_eq!(later, if by_accept { Err(ErrorKind::NotConnected) } else { Ok(name) });
+        selector.deregister(key, &server).unwrap();
+    }
+}
+
+#[test]
+fn sv_015_a_bare_accept_of_a_unix_socket_tells_the_peer() {
+    let path = Path::new("bare");
+    let listener = listen(path.0.as_path());
+    let _client = UnixStream::connect(&path.0).unwrap();
+    assert_eq!(listener.try_accept_bare().unwrap().1, Some(Address::UnixUnnamed));
+}
+
 /// SV-015, C-016: addresses of both ends, non-blocking, TCP_NODELAY on both.
 #[test]
 fn c_016_tcp_connects_accepts_and_has_nodelay_at_both_ends() {

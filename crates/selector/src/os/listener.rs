@@ -83,7 +83,7 @@ impl Listener for SocketListener {
         self.accepted(accepted, Origin::Elsewhere)
     }
 
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(target_os = "linux")]
     fn try_accept_bare(&self) -> io::Result<(Box<dyn Socket>, Option<Address>)> {
         if self.inet {
             self.accepted(accept_bare(self.fd.as_fd()), Origin::AcceptedBare)
@@ -99,7 +99,7 @@ impl Listener for SocketListener {
 }
 
 /// TCP without the peer's address: what asks for that later finds it ([`peer_name`](super::peer_name)).
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(target_os = "linux")]
 #[inline]
 fn accept_bare(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<Address>)> {
     use rustix::net::SocketFlags;

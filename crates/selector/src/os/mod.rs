@@ -7,7 +7,7 @@ mod kernel;
 mod listener;
 mod network;
 mod options;
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "SO_PEERNAME: nothing safe asks for it")]
 mod peer_name;
 mod readiness;

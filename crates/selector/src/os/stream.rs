@@ -40,6 +40,10 @@ pub(super) struct StreamSocket {
     /// It has TCP's options.
     inet: bool,
     exclusive: bool,
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "elsewhere nobody asks later than accept")
+    )]
     origin: Origin,
 }
 
@@ -48,7 +52,7 @@ pub(super) struct StreamSocket {
 pub(super) enum Origin {
     /// Of a listener that did not ask for the address: it was connected for sure.
     #[cfg_attr(
-        not(any(target_os = "linux", target_os = "android")),
+        not(target_os = "linux"),
         expect(dead_code, reason = "elsewhere accept tells the address in any case")
     )]
     AcceptedBare,
@@ -104,7 +108,7 @@ impl StreamSocket {
     }
 
     /// The peer of a connection that is over, where it was asked for by nobody before.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(target_os = "linux")]
     #[cold]
     fn peer_that_was(&self, error: io::Error) -> io::Result<Address> {
         if self.origin != Origin::AcceptedBare || error.kind() != io::ErrorKind::NotConnected {
@@ -113,7 +117,7 @@ impl StreamSocket {
         address::from_kernel(&super::peer_name::of(self.fd.as_fd())?)
     }
 
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[cfg(not(target_os = "linux"))]
     #[cold]
     fn peer_that_was(&self, error: io::Error) -> io::Result<Address> {
         Err(error)
