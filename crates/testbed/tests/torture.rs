@@ -5,8 +5,16 @@ mod certificates;
 mod scenarios;
 
 use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::rc::Rc;
 
-use millrun_testbed::torture::{Call, Which};
+use millrun_selector::{
+    Address, ConnectOptions, ListenOptions, Listener, ReadyCell, Socket, Source,
+};
+use millrun_sim::Sim;
+use millrun_testbed::torture::{Call, Torture, Which};
 
 /// Some of the calls, and some pairs: enough to see that the harness and the scenarios go together.
 fn some() -> [Which; 2] {
@@ -43,4 +51,46 @@ fn the_scenarios_make_every_kind_of_call() {
         .collect();
     let all: BTreeSet<String> = Call::ALL.iter().map(|call| format!("{call:?}")).collect();
     assert_eq!(made, all);
+}
+
+/// Accepts without telling the peer.
+#[derive(Debug)]
+struct Bare(Box<dyn Listener>);
+
+impl Source for Bare {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.0.fd()
+    }
+
+    fn readiness(&self) -> Option<&Rc<ReadyCell>> {
+        self.0.readiness()
+    }
+}
+
+impl Listener for Bare {
+    fn try_accept(&self) -> io::Result<(Box<dyn Socket>, Address)> {
+        self.0.try_accept()
+    }
+
+    fn try_accept_bare(&self) -> io::Result<(Box<dyn Socket>, Option<Address>)> {
+        Ok((self.0.try_accept()?.0, None))
+    }
+
+    fn local_addr(&self) -> io::Result<Address> {
+        self.0.local_addr()
+    }
+}
+
+/// What is below decides what an accept tells, wrapped or not.
+#[test]
+fn a_wrapped_listener_accepts_bare_as_the_one_below() {
+    let (sim, torture) = (Sim::new(1), Torture::counting());
+    let (at, network) = (Address::from(Path::new("/it")), sim.network());
+    let listener = network.listen(&at, &ListenOptions::default()).unwrap();
+    let listener = torture.listener(Box::new(Bare(listener)));
+    let _client = network.connect(&at, &ConnectOptions::default()).unwrap();
+    let (socket, peer) = listener.try_accept_bare().unwrap();
+    assert_eq!(peer, None);
+    socket.peer_addr().unwrap();
+    assert_eq!(torture.calls(), [Call::Accept, Call::Name]);
 }

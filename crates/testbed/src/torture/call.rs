@@ -21,7 +21,7 @@ pub enum Call {
     TakeError,
     /// `Socket::set_option` and `option`.
     Option,
-    /// `Listener::try_accept`.
+    /// `Listener::try_accept` and `try_accept_bare`.
     Accept,
     /// `Listener::local_addr`.
     ListenerName,

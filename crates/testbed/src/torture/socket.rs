@@ -133,6 +133,12 @@ impl Listener for Listens {
         Ok((self.torture.socket(socket), peer))
     }
 
+    fn try_accept_bare(&self) -> io::Result<(Box<dyn Socket>, Option<Address>)> {
+        self.torture.check(Call::Accept)?;
+        let (socket, peer) = self.inner.try_accept_bare()?;
+        Ok((self.torture.socket(socket), peer))
+    }
+
     fn local_addr(&self) -> io::Result<Address> {
         self.torture.check(Call::ListenerName)?;
         self.inner.local_addr()
