@@ -70,6 +70,59 @@ fn t_023_a_peer_that_nobody_asked_for_stays_readable_after_the_close() {
     });
 }
 
+/// An abort ends it at once, and whoever aborts may be the last who has the transport.
+#[test]
+fn t_023_who_aborts_a_connection_that_lingers_still_knows_the_addresses() {
+    on_real_sockets(|handle| async move {
+        let protocol = Recorder { greeting: b"answered", ..Recorder::new() };
+        let (factory, log) = (protocol.clone(), protocol.log.clone());
+        let factory = move || factory.clone();
+        let server = create_server(&handle, "127.0.0.1", 0, factory).await.unwrap();
+        let (client, name) = connect(&server);
+        until(|| log.count("made") == 1).await;
+        let transport = protocol.transport();
+        transport.pause_reading();
+        client.try_write(b"unread").unwrap();
+        millrun_loop::sleep(Duration::from_millis(20)).await;
+        transport.close();
+        until(|| log.count("lost") == 1).await;
+        assert_eq!(server.connections(), 1, "it lingers");
+        transport.abort();
+        assert_eq!(server.connections(), 0);
+        let at = Some(server.local_addrs()[0].clone());
+        assert_eq!((transport.peer_addr(), transport.local_addr()), (Some(name), at));
+    });
+}
+
+/// An address that is kept apart, since it needs more room: of IPv6, also where the peer speaks IPv4.
+#[test]
+fn t_023_a_peer_of_ipv6_stays_readable_after_its_reset() {
+    on_real_sockets(|handle| async move {
+        for from in ["[::1]", "127.0.0.1"] {
+            // (Linux hears IPv4 there too, unless told.)
+            let Ok(every) = std::net::TcpListener::bind("[::]:0") else { return };
+            let port = every.local_addr().unwrap().port();
+            let listener = OsNetwork::adopt_listener(every.into()).unwrap();
+            let protocol = Recorder::new();
+            let (factory, log) = (protocol.clone(), protocol.log.clone());
+            let serve = Serve::listener(listener);
+            let server = serve.serve(&handle, move || factory.clone()).await.unwrap();
+            let at = address(&format!("{from}:{port}"));
+            let client = OsNetwork.connect(&at, &ConnectOptions::default()).unwrap();
+            let name = client.local_addr().unwrap().as_inet().unwrap();
+            let name = match name {
+                std::net::SocketAddr::V4(v4) => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
+                v6 => Address::from(v6),
+            };
+            until(|| log.count("made") == 1).await;
+            let transport = protocol.transport();
+            reset(client);
+            until(|| server.connections() == 0).await;
+            assert_eq!(transport.peer_addr(), Some(name));
+        }
+    });
+}
+
 #[test]
 fn sv_016_the_report_of_a_factory_that_panics_names_the_peer() {
     on_real_sockets(|handle| async move {

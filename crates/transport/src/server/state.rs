@@ -11,7 +11,7 @@ use millrun_selector::{Address, Socket};
 use super::ServingError;
 use super::clients::Clients;
 use super::listening::Listening;
-use crate::socket::{NotMade, PeerAddress};
+use crate::socket::{NotMade, PeerAddress, peer_to_tell};
 use crate::{
     ConnectionOwner, InvalidLimits, Protocol, Transport, TransportFamily, TransportOptions,
 };
@@ -165,7 +165,10 @@ impl State {
         socket: &dyn Socket,
         peer: Option<&Address>,
     ) {
-        let asked = if peer.is_none() { socket.peer_addr().ok() } else { None };
+        let asked = match peer {
+            Some(_) => None,
+            None => peer_to_tell(|| socket.peer_addr().ok(), |context| self.handle.report(context)),
+        };
         self.report_refusal(how, peer.or(asked.as_ref()));
     }
 

@@ -132,7 +132,10 @@ impl SocketTransport {
     /// An abort waits for nobody.
     pub(super) fn end_linger(&self) {
         if self.state.has(LINGERS) {
+            // Counted: whoever aborts may have it alone, and ask for the addresses later.
+            let held = self.this.upgrade();
             self.release();
+            drop(held);
         }
     }
 

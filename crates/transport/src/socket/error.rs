@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use millrun_loop::{ErrorContext, catch};
 use millrun_selector::Address;
 
 use super::SocketTransport;
@@ -102,7 +103,26 @@ impl SocketTransport {
         if error.get_ref().is_some() {
             return error;
         }
-        let peer = self.peer_addr();
+        let peer = self.peer_to_tell();
         io::Error::new(error.kind(), SocketError { operation, peer, source: error })
     }
+
+    /// The peer's address, for an error or a report.
+    #[cold]
+    pub(super) fn peer_to_tell(&self) -> Option<Address> {
+        peer_to_tell(|| self.peer_addr(), |context| self.report(context))
+    }
+}
+
+/// Whose connection it was, for what is told of its end. That may be a question to a stranger's socket: one that panics must not keep
+/// the end from coming, nor from being told.
+#[cold]
+pub(crate) fn peer_to_tell(
+    ask: impl FnOnce() -> Option<Address>,
+    report: impl FnOnce(ErrorContext),
+) -> Option<Address> {
+    catch(ask).unwrap_or_else(|panic| {
+        report(ErrorContext::new("asking for the peer's address failed").panic(panic));
+        None
+    })
 }

@@ -40,6 +40,7 @@ use std::rc::{Rc, Weak};
 use millrun_loop::{ErrorContext, LoopClosed, LoopHandle, Watch, catch};
 use millrun_selector::{Address, Interest, Key, Readiness, Socket};
 
+pub(crate) use error::peer_to_tell;
 pub use error::{Operation, SocketError, os_error};
 pub use family::{CLOSE_TIMEOUT, ConnectionOwner, TransportFamily, TransportOptions};
 pub(crate) use family::{NotMade, Owned, PeerAddress};
@@ -132,9 +133,8 @@ impl SocketTransport {
         // Registered from the start, so that a loop that closes finds it; and for what it will want as soon as it is made. What
         // is reported before finds nothing to do.
         let watched = transport.handle().watch(&socket, Interest::READ, transport.clone());
-        let key = watched.map_err(|error| transport.unmade(error, Some(&*socket)))?;
-        transport.key.set(key);
         transport.socket.set(Some(socket));
+        transport.key.set(watched.map_err(|error| transport.unmade(error))?);
         match transport.handle().call_soon_owed(transport.clone()) {
             Ok(()) => Ok(transport),
             Err(closed) => Err(transport.made_in_vain(closed)),
@@ -144,22 +144,23 @@ impl SocketTransport {
     /// The loop closed before it heard of it.
     #[cold]
     fn made_in_vain(&self, closed: LoopClosed) -> Box<NotMade> {
-        let socket = self.socket.take();
-        if let Some(socket) = &socket {
-            let _ = self.handle().unwatch(self.key.get(), socket);
+        if let Some(socket) = self.socket.take() {
+            let _ = self.handle().unwatch(self.key.get(), &socket);
+            self.socket.set(Some(socket));
         }
-        self.unmade(closed.into(), socket.as_deref())
+        self.unmade(closed.into())
     }
 
     /// It can't be made, for this reason: the protocol goes, and its drop is a stranger's code.
     #[cold]
     #[inline(never)]
-    fn unmade(&self, error: io::Error, socket: Option<&dyn Socket>) -> Box<NotMade> {
-        let peer = socket.and_then(|socket| socket.peer_addr().ok());
+    fn unmade(&self, error: io::Error) -> Box<NotMade> {
+        let peer = self.peer_to_tell();
         let protocol = self.slot.take();
         if let Err(panic) = catch(move || drop(protocol)) {
             self.report(ErrorContext::new("dropping a protocol failed").panic(panic));
         }
+        drop(self.socket.take());
         Box::new(NotMade { error, peer })
     }
 
