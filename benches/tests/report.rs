@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "report/document.rs"]
+mod document;
 #[path = "report/synthetic.rs"]
 mod synthetic;
 #[path = "report/verdicts.rs"]
@@ -12,7 +14,7 @@ mod verdicts;
 use std::collections::BTreeSet;
 
 use millrun_benches::report::targets::{self, Verdict};
-use millrun_benches::report::{Latency, Memory, Report, Window, html, plot};
+use millrun_benches::report::{Latency, Memory, Report, Window, html, plot, table};
 
 /// Elements that have no end.
 const VOID: [&str; 3] = ["meta", "br", "!doctype"];
@@ -80,6 +82,31 @@ fn a_full_page_has_every_server_and_scenario() {
         assert!(page.contains(part), "{part}");
     }
     assert!(!page.contains("<script") && !page.contains("src="), "it has to stand alone");
+}
+
+#[test]
+fn no_table_of_figures_has_a_heading_twice_and_ratios_say_what_they_are() {
+    let report = synthetic::full();
+    let page = html::page(&report);
+    let raw =
+        page.split("<section id=\"raw\">").nth(1).unwrap().split("</section>").next().unwrap();
+    for head in raw.split("<thead>").skip(1) {
+        let head = head.split("</thead>").next().unwrap();
+        let titles: Vec<&str> = head.split("<th>").skip(1).collect();
+        assert_eq!(titles.iter().collect::<BTreeSet<_>>().len(), titles.len(), "{head}");
+        assert!(head.contains("<th>server busy</th><th>load busy</th>"), "{head}");
+    }
+    let row = raw.split("<tbody>").nth(1).unwrap().split("</tr>").next().unwrap();
+    let heads = raw.split("</thead>").next().unwrap().matches("<th>").count();
+    assert_eq!(row.matches("<td>").count(), heads, "{row}");
+    let text = table::scenario(&report.scenarios[1], table::Style::Plain);
+    let heading = text.lines().nth(1).unwrap();
+    let titles: Vec<&str> = heading.split("  ").filter(|title| !title.is_empty()).collect();
+    assert_eq!(titles.iter().collect::<BTreeSet<_>>().len(), titles.len(), "{heading}");
+    let told = "the median of the rounds' ratios, not the quotient of the medians";
+    assert!(text.contains(&format!("x epoll: {told} beside it\n")), "{text}");
+    // One table beside the hand-written server, one over TLS.
+    assert_eq!(page.matches(&html::escaped(told)).count(), 2);
 }
 
 #[test]

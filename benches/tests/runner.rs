@@ -71,7 +71,11 @@ fn a_small_run_gives_a_table_data_and_a_page() {
     assert!(report.skipped.is_empty(), "{:?}", report.skipped);
     assert!(report.commands[0].starts_with("cargo xtask bench --scenario echo-64 --peer epoll"));
     assert!(report.notes.iter().any(|note| note.starts_with("2 rounds")), "{:?}", report.notes);
+    let outside = |text: &str| text.matches("were not part of this run").count();
+    assert_eq!(outside(&out), 1, "{out}");
+    assert!(!out.contains("not measured"), "tokio was not asked for: {out}");
     let page = fs::read_to_string(directory.0.join("bench.html")).unwrap();
+    assert_eq!(outside(&page), 1, "{page}");
     assert!(page.contains("echo-64") && page.contains("millrun-streams"));
     assert!(fs::metadata(&data).unwrap().len() < 100_000, "a small file");
     compared_with_itself(&data, &report, &directory);

@@ -19,6 +19,12 @@ pub fn rate(server: &ServerResult) -> Option<Estimate> {
     stats::estimate(server, Window::throughput)
 }
 
+/// The share of one core that the server used, in the median round.
+#[must_use]
+pub fn server_share(server: &ServerResult) -> Option<f64> {
+    stats::estimate(server, Window::server_share).map(|share| share.median)
+}
+
 /// The share of its core that the load used, in the median round.
 #[must_use]
 pub fn load_share(server: &ServerResult) -> Option<f64> {

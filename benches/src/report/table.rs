@@ -2,14 +2,18 @@
 
 use std::fmt::Write as _;
 
-use super::figures::{cpu, load_saturated, load_share, memory_of, rate};
-use super::stats::{Estimate, Verdict, estimate, paired};
+use super::figures::{cpu, load_saturated, load_share, memory_of, rate, server_share};
+use super::stats::{Estimate, Verdict, paired};
 use super::words::{plural, thousands};
 use super::{ScenarioResult, ServerResult, Window};
 use crate::runner::plan::is_ours;
 
 /// What a cell holds where there is no figure.
 const NONE: &str = "-";
+
+/// What a reader who divides the figures beside a ratio has to know.
+pub(crate) const OF_RATIOS: &str =
+    "the median of the rounds' ratios, not the quotient of the medians";
 
 /// Whether the text may use the terminal's bold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +47,9 @@ pub fn scenario(result: &ScenarioResult, style: Style) -> String {
     let row = |index: usize| columns.iter().map(|column| column.cells[index].clone()).collect();
     let rows: Vec<Vec<String>> = (0..result.servers.len()).map(row).collect();
     text.push_str(&grid(&header, &rows, style));
-    for line in remarks(result) {
+    let has_ratios = header.contains(&ratio_title(result));
+    let footnote = has_ratios.then(|| format!("{}: {OF_RATIOS} beside it", ratio_title(result)));
+    for line in footnote.into_iter().chain(remarks(result)) {
         // Writing to a String can't fail.
         let _ = writeln!(text, "  {line}");
     }
@@ -103,16 +109,16 @@ fn costs(result: &ScenarioResult, limit: Option<&ServerResult>) -> Vec<Column> {
     let percent = |share: Option<f64>| share.map(|share| format!("{:.0} %", share * 100.0));
     vec![
         Column::new(format!("us CPU/{}", result.unit), result, |server| median(cpu(server))),
-        Column::new(format!("x {}", result.limit()), result, |server| {
-            or_none(ratio(server).map(verdict))
-        }),
+        Column::new(ratio_title(result), result, |server| or_none(ratio(server).map(verdict))),
         Column::new("interval", result, |server| or_none(ratio(server).map(interval))),
         Column::new(per_second(&result.unit), result, |server| median(rate(server))),
-        Column::new("server", result, |server| {
-            or_none(percent(estimate(server, Window::server_share).map(|share| share.median)))
-        }),
-        Column::new("load", result, |server| or_none(percent(load_share(server)))),
+        Column::new("server busy", result, |server| or_none(percent(server_share(server)))),
+        Column::new("load busy", result, |server| or_none(percent(load_share(server)))),
     ]
+}
+
+fn ratio_title(result: &ScenarioResult) -> String {
+    format!("x {}", result.limit())
 }
 
 fn latencies(result: &ScenarioResult) -> Vec<Column> {
@@ -222,10 +228,11 @@ mod tests {
         );
         let expected = "\
 made-up: nothing
-  server            us CPU/message  x epoll    interval  messages/s  server  load  p50 us  p99 us  p99.9 us
-  millrun-protocol            5.00     even  0.98..1.02     100,000    50 %  50 %       -       -         -
-  epoll                       5.00        -           -     100,000    50 %  50 %       -       -         -
-  smol                        9.99     2.00  2.00..2.00     100,000   100 %  50 %    12.3    12.3       999
+  server            us CPU/message  x epoll    interval  messages/s  server busy  load busy  p50 us  p99 us  p99.9 us
+  millrun-protocol            5.00     even  0.98..1.02     100,000         50 %       50 %       -       -         -
+  epoll                       5.00        -           -     100,000         50 %       50 %       -       -         -
+  smol                        9.99     2.00  2.00..2.00     100,000        100 %       50 %    12.3    12.3       999
+  x epoll: the median of the rounds' ratios, not the quotient of the medians beside it
   latencies at 20,000 messages/s
 ";
         assert_eq!(text, expected);
@@ -238,7 +245,7 @@ made-up: nothing
         let bold: Vec<&str> = text.lines().filter(|line| line.starts_with("\x1b[1m")).collect();
         assert!(bold.len() == 1 && bold[0].contains("millrun-streams"), "{text}");
         assert!(bold[0].ends_with("\x1b[0m"), "{text}");
-        assert!(!text.contains("x epoll"), "there is none: {text}");
+        assert!(!text.contains("x epoll"), "there is none, nor its footnote: {text}");
     }
 
     #[test]

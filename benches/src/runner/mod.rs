@@ -87,10 +87,7 @@ fn run(options: &Options, words: &[String]) -> Result<(), String> {
     let directory = directory(options, &report.machine.date);
     let written = write(&directory, &report);
     let written = written.map_err(|error| format!("{}: {error}", directory.display()))?;
-    // Of a few scenarios, most targets can't be told.
-    if options.counts {
-        println!("{}", targets::text(&report));
-    }
+    println!("{}", targets::text(&report));
     for note in &report.notes {
         println!("{note}");
     }

@@ -163,7 +163,9 @@ fn counts(peers: &[&str]) -> Vec<Count> {
         ] {
             add(peer, "echo-64", what, count);
         }
-        add(peer, "blocks", "copies", 1.0 + f64::from(times) / 10.0);
+        for scenario in ["blocks", "upload", "download"] {
+            add(peer, scenario, "copies", 1.0 + f64::from(times) / 10.0);
+        }
     }
     counts
 }

@@ -1,7 +1,7 @@
 //! The table of targets: what each verdict needs.
 
-use millrun_benches::report::targets::{self, Verdict};
-use millrun_benches::report::{Memory, Report, Window, html};
+use millrun_benches::report::targets::{self, Part, Verdict};
+use millrun_benches::report::{Memory, Report, Skipped, Window, html};
 
 use crate::{keep, synthetic};
 
@@ -148,10 +148,73 @@ fn what_was_not_measured_says_why() {
         panic!("it was not measured")
     };
     assert!(why.contains("it does not connect"), "{why}");
-    let Verdict::NotMeasured { why } = verdict(&report, "churn", "Protocol") else {
-        panic!("nor was this")
-    };
-    assert!(why.contains("churn was not run"), "{why}");
+    let echo = |report: &Report| verdict(report, "echo on Protocol", "1 KiB x 64");
+    report.scenarios[0].servers.retain(|server| server.peer != "epoll");
+    let why = "epoll was not measured in echo-64".to_owned();
+    assert_eq!(echo(&report), Verdict::NotMeasured { why });
+    // A peer that could not be built has no version either.
+    report.versions.remove("epoll");
+    report.skipped.push(Skipped { what: "epoll".to_owned(), why: "no compiler".to_owned() });
+    let why = "epoll: no compiler".to_owned();
+    assert_eq!(echo(&report), Verdict::NotMeasured { why });
+}
+
+#[test]
+fn what_was_not_part_of_the_run_is_one_line() {
+    let report = synthetic::small();
+    let of = |group: &str, case: &str| verdict(&report, group, case);
+    assert_eq!(of("churn", "Protocol"), Verdict::Outside { part: Part::Scenario });
+    assert_eq!(of("8,000 connections", "streams"), Verdict::Outside { part: Part::Scenario });
+    assert_eq!(of("epoll_ctl", "Protocol"), Verdict::Outside { part: Part::Count });
+    assert_eq!(of("timers", "arm and cancel 1M"), Verdict::Outside { part: Part::Micro });
+    let rows = targets::rows(&report);
+    let line = targets::outside(&rows).unwrap();
+    // Of echo-64 there are three: each layer beside the limit, and streams beside tokio.
+    let parts = "other scenarios, counts and small benches (cargo bench)";
+    assert_eq!(line, format!("{} rows of {parts} were not part of this run", rows.len() - 3));
+    let text = targets::text(&report);
+    let (page, text) = (html::page(&report), text.as_str());
+    for shown in [page.as_str(), text] {
+        assert_eq!(shown.matches(&line).count(), 1, "{shown}");
+        assert!(!shown.contains("not measured") && !shown.contains("epoll_ctl per"), "{shown}");
+    }
+    // Three rows with a heading each, the line, and the sum.
+    assert_eq!(text.lines().count(), 8, "{text}");
+    assert_eq!(targets::outside(&targets::rows(&synthetic::full())), None);
+}
+
+#[test]
+fn a_run_without_any_row_has_the_line_alone() {
+    let mut report = synthetic::small();
+    report.scenarios.clear();
+    let rows = targets::rows(&report);
+    assert_eq!(targets::text(&report), format!("{}\n", targets::outside(&rows).unwrap()));
+    let page = html::page(&report);
+    assert!(!page.contains("<table class=\"targets\">"), "{page}");
+}
+
+#[test]
+fn a_peer_that_nobody_asked_for_is_no_gap() {
+    let mut report = synthetic::full();
+    let case = "lines a second against uvloop's plain idiom";
+    report.versions.remove("uvloop-streams");
+    for scenario in &mut report.scenarios {
+        scenario.servers.retain(|server| server.peer != "uvloop-streams");
+    }
+    assert_eq!(verdict(&report, "lines", case), Verdict::Outside { part: Part::Peer });
+    let line = targets::outside(&targets::rows(&report)).unwrap();
+    assert_eq!(line, "1 row of other peers was not part of this run");
+}
+
+#[test]
+fn a_count_whose_program_is_missing_says_so() {
+    let mut report = synthetic::small();
+    let why = "no such program".to_owned();
+    report.skipped.push(Skipped { what: "counts: strace".to_owned(), why });
+    let why = "counts: strace: no such program".to_owned();
+    assert_eq!(verdict(&report, "epoll_ctl", "Protocol"), Verdict::NotMeasured { why });
+    // What valgrind counts was not asked for, as far as this report tells.
+    assert_eq!(verdict(&report, "copies", "in"), Verdict::Outside { part: Part::Count });
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::super::figures::{cpu, load_share, memory_of, rate};
+use super::super::figures::{cpu, load_share, memory_of, rate, server_share};
 use super::super::plot::{gauge, theme::is_ours};
 use super::super::stats::{self, Estimate};
 use super::super::targets::{self, Row, Verdict};
-use super::super::{Count, Report, ScenarioResult, ServerResult, Window, words};
+use super::super::{Count, Report, ScenarioResult, ServerResult, Window, table, words};
 use super::{anchor, escaped};
 use crate::peer;
 
@@ -16,6 +16,13 @@ pub(super) fn class_of(verdict: &str) -> &str {
 }
 
 pub(super) fn targets(report: &Report) -> String {
+    let rows = targets::rows(report);
+    let outside = targets::outside(&rows)
+        .map_or_else(String::new, |line| format!("<p class=\"muted\">{}.</p>\n", escaped(&line)));
+    let rows: Vec<Row> = rows.into_iter().filter(Row::is_part).collect();
+    if rows.is_empty() {
+        return outside;
+    }
     let mut table = String::from(
         "<p class=\"muted\">Medians of paired rounds with their intervals. <b class=\"met\">met</b>: the whole interval is on \
          the right side; <b class=\"even\">even</b>: the interval holds the target; <b class=\"missed\">missed</b>: it \
@@ -24,7 +31,7 @@ pub(super) fn targets(report: &Report) -> String {
          <th>measured</th><th></th><th class=\"words\">verdict</th><th class=\"words\">how</th></tr></thead>\n<tbody>\n",
     );
     let mut group = "";
-    for row in targets::rows(report) {
+    for row in rows {
         if row.group != group {
             group = row.group;
             let _ = writeln!(
@@ -36,7 +43,7 @@ pub(super) fn targets(report: &Report) -> String {
         table.push_str(&target(&row));
     }
     table.push_str("</tbody>\n</table>\n</div>\n");
-    table
+    table + &outside
 }
 
 fn target(row: &Row) -> String {
@@ -104,7 +111,11 @@ fn matrix_beside(report: &Report, limit: &str, words: &str) -> String {
         }
         table.push_str("</tr>\n");
     }
-    table.push_str("</tbody>\n</table></div>\n");
+    let _ = write!(
+        table,
+        "</tbody>\n</table></div>\n<p class=\"muted\">Each figure is {} among the raw figures.</p>\n",
+        escaped(table::OF_RATIOS)
+    );
     table
 }
 
@@ -217,7 +228,7 @@ pub(super) fn raw(report: &Report) -> String {
 fn figures(scenario: &ScenarioResult) -> String {
     let mut table = format!(
         "<table><thead><tr><th>server</th><th>connections</th><th>rounds</th><th>units</th><th>CPU per {0}</th><th>{1} a second</th>\
-         <th>load's core</th><th>others' CPU</th><th>50 %</th><th>99 %</th><th>99.9 %</th><th>fresh</th><th>used</th></tr></thead>\n<tbody>\n",
+         <th>server busy</th><th>load busy</th><th>others' CPU</th><th>50 %</th><th>99 %</th><th>99.9 %</th><th>fresh</th><th>used</th></tr></thead>\n<tbody>\n",
         escaped(&scenario.unit),
         escaped(&words::plural(&scenario.unit))
     );
@@ -232,7 +243,7 @@ fn figures(scenario: &ScenarioResult) -> String {
     table
 }
 
-fn cells(server: &ServerResult) -> [String; 12] {
+fn cells(server: &ServerResult) -> [String; 13] {
     let none = || "-".to_owned();
     let between = |estimate: Option<Estimate>, show: fn(f64) -> String| {
         estimate.map_or_else(none, |e| {
@@ -245,6 +256,8 @@ fn cells(server: &ServerResult) -> [String; 12] {
         let nanos = server.latency.as_ref().and_then(|latency| latency.quantile(share));
         nanos.map_or_else(none, |nanos| words::time(nanos as f64))
     };
+    let percent =
+        |share: Option<f64>| share.map_or_else(none, |share| format!("{:.0} %", share * 100.0));
     let memory = memory_of(server);
     let bytes =
         |bytes: Option<f64>| bytes.map_or_else(none, |b| format!("{} B", words::thousands(b)));
@@ -254,7 +267,8 @@ fn cells(server: &ServerResult) -> [String; 12] {
         words::thousands(units as f64),
         between(cpu(server), words::micros),
         between(rate(server), words::thousands),
-        load_share(server).map_or_else(none, |share| format!("{:.0} %", share * 100.0)),
+        percent(server_share(server)),
+        percent(load_share(server)),
         words::time(foreign as f64),
         tail(0.5),
         tail(0.99),

@@ -3,6 +3,7 @@
 use super::super::figures::{exact, load_saturated, load_share, memory_of};
 use super::super::stats::{Estimate, paired, paired_tails};
 use super::super::{Report, ServerResult, Window, words};
+use super::outside::tool_of;
 use super::table::Measure;
 use crate::peer::{LIMIT, LIMIT_SPIN};
 
@@ -34,7 +35,7 @@ impl Measure {
                 let get = |peer: &str| report.count(peer, scenario, what).map(exact);
                 let missing = || {
                     let name = format!("{peer} in {scenario}");
-                    why_not(report, &[&format!("counts: {name}"), "counts"])
+                    why_not(report, &[&format!("counts: {name}"), tool_of(what), "counts", peer])
                         .unwrap_or_else(|| format!("{what} of {name} not counted"))
                 };
                 Found {

@@ -3,12 +3,14 @@
 
 mod disturbed;
 mod measure;
+mod outside;
 mod table;
 
 use std::fmt::Write as _;
 
 use super::Report;
 use super::stats::{Estimate, FEWEST};
+pub use outside::{Part, outside};
 use table::{Bound, Measure, Target};
 
 /// One line of the table.
@@ -67,6 +69,11 @@ pub enum Verdict {
         /// Why.
         why: String,
     },
+    /// There is no figure, and none was asked for.
+    Outside {
+        /// What the run was made without.
+        part: Part,
+    },
 }
 
 impl Verdict {
@@ -80,6 +87,7 @@ impl Verdict {
             Self::Beyond => "beyond the machine",
             Self::NoTarget => "no target",
             Self::NotMeasured { .. } => "not measured",
+            Self::Outside { .. } => "not part of this run",
         }
     }
 }
@@ -157,7 +165,10 @@ fn row(target: &Target, report: &Report) -> Row {
     let slack = if unit == Unit::Count { COINCIDENCE } else { 0.0 };
     let limit = found.limit.filter(finite);
     let verdict = match (&found.value, bound) {
-        (Err(why), _) => Verdict::NotMeasured { why: why.clone() },
+        (Err(why), _) => match target.measure.outside(report) {
+            Some(part) => Verdict::Outside { part },
+            None => Verdict::NotMeasured { why: why.clone() },
+        },
         (Ok(_), None) => Verdict::NoTarget,
         (Ok(value), Some(bound)) => match judge(*value, bound, slack, at_most) {
             Verdict::Missed => beyond(*value, limit, bound, slack, at_most),
@@ -223,7 +234,8 @@ fn beyond(
     }
 }
 
-/// How many rows have each verdict, in the order of [`Verdict`]; those with none, and those without a target, left out.
+/// How many rows have each verdict, in the order of [`Verdict`]; those with none, without a target, and those that
+/// were not part of the run, left out.
 #[must_use]
 pub fn tally(rows: &[Row]) -> Vec<(&'static str, usize)> {
     let names = ["met", "even", "missed", "beyond the machine", "not measured"];
@@ -231,13 +243,13 @@ pub fn tally(rows: &[Row]) -> Vec<(&'static str, usize)> {
     names.into_iter().map(|name| (name, count(name))).filter(|(_, count)| *count > 0).collect()
 }
 
-/// The table for a terminal.
+/// The table for a terminal; what was not part of the run is one line.
 #[must_use]
 pub fn text(report: &Report) -> String {
     let rows = rows(report);
     let mut out = String::new();
     let mut group = "";
-    for row in &rows {
+    for row in rows.iter().filter(|row| row.is_part()) {
         if row.group != group {
             group = row.group;
             let _ = writeln!(out, "{group}");
@@ -257,11 +269,22 @@ pub fn text(report: &Report) -> String {
     }
     let tally: Vec<String> =
         tally(&rows).into_iter().map(|(name, count)| format!("{count} {name}")).collect();
-    let _ = writeln!(out, "targets: {}", tally.join(", "));
+    if let Some(line) = outside(&rows) {
+        let _ = writeln!(out, "{line}");
+    }
+    if !tally.is_empty() {
+        let _ = writeln!(out, "targets: {}", tally.join(", "));
+    }
     out
 }
 
 impl Row {
+    /// Whether the run was to have a figure of it.
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        !matches!(self.verdict, Verdict::Outside { .. })
+    }
+
     /// What explains the verdict, if anything does.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
