@@ -5,8 +5,14 @@
 mod broken;
 mod worlds;
 
+use std::io;
+use std::time::Duration;
+
 use broken::transport::BrokenTransports;
-use millrun_conformance::{Invariant, Transcript, transcribe};
+use millrun_conformance::{
+    Connection, Invariant, Transcript, TransportAbilities, TransportWorld, transcribe,
+};
+use millrun_loop::EventLoop;
 use worlds::sockets::Kind;
 use worlds::transports::{Far, Sockets};
 
@@ -59,6 +65,45 @@ fn a_transport_as_a_peer_gives_the_same_transcript() {
         if paired.scenario != "a peer that dies" {
             assert_eq!(paired, socket, "a transport: {paired}\na socket: {socket}");
         }
+    }
+}
+
+/// How long bytes are on their way makes none: no life counts on what it did not wait for.
+#[test]
+fn a_distant_peer_gives_the_same_transcript() {
+    for far in [Far::Socket, Far::Transport] {
+        // Longer than a stage settles.
+        let distant = transcribe(|| Sockets::distant(far, Duration::from_millis(20))).unwrap();
+        let near = transcribe(|| Sockets::simulated(Kind::Tcp, far)).unwrap();
+        for (distant, near) in distant.iter().zip(&near) {
+            assert_eq!(distant, near, "{far:?}, distant: {distant}\nnear: {near}");
+        }
+    }
+}
+
+/// A world whose transports need not keep to the room.
+struct Roomless(Sockets);
+
+impl TransportWorld for Roomless {
+    fn event_loop(&mut self) -> &mut EventLoop {
+        self.0.event_loop()
+    }
+
+    fn connect(&mut self) -> io::Result<Connection> {
+        self.0.connect()
+    }
+
+    fn abilities(&self) -> TransportAbilities {
+        self.0.abilities().without_room()
+    }
+}
+
+/// Nor does it whether bytes are left unread one way or the other.
+#[test]
+fn a_transport_without_room_gives_the_same_transcript() {
+    let roomless = transcribe(|| Sockets::simulated(Kind::Tcp, Far::Socket).map(Roomless)).unwrap();
+    for (roomless, other) in roomless.iter().zip(&simulated(Kind::Tcp)) {
+        assert_eq!(roomless, other, "without room: {roomless}\nwith room: {other}");
     }
 }
 

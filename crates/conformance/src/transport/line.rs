@@ -129,17 +129,27 @@ impl Line {
     pub(crate) fn peer_takes(&mut self) -> bool {
         let mut buffer = vec![0; 64 * 1024];
         let before = self.got.len();
-        while self.over.is_none() {
-            match self.peer.receive(&mut buffer) {
-                Ok(0) => self.over = Some(Ok(())),
-                Ok(n) => self.got.extend_from_slice(&buffer[..n]),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => self.over = Some(Err(error.kind())),
-            }
+        while self.peer_takes_some(&mut buffer) {}
+        self.got.len() > before
+    }
+
+    /// The peer takes as much of it as fits. False when nothing has come, or it is over.
+    fn peer_takes_some(&mut self, buffer: &mut [u8]) -> bool {
+        if self.over.is_some() {
+            return false;
         }
-        let got = self.got.len();
-        self.writes.retain(|(end, _)| *end > got);
-        got > before
+        match self.peer.receive(buffer) {
+            Ok(0) => self.over = Some(Ok(())),
+            Ok(n) => {
+                self.got.extend_from_slice(&buffer[..n]);
+                let got = self.got.len();
+                self.writes.retain(|(end, _)| *end > got);
+                return true;
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => self.over = Some(Err(error.kind())),
+        }
+        false
     }
 
     /// A close that needs the peer gets what it needs: someone who takes what comes, and ends when the end has come.
@@ -161,6 +171,15 @@ impl Line {
             self.got.len() >= n || self.over.is_some()
         })?;
         is_pattern(&self.got, n, invariant)
+    }
+
+    /// Waits until the peer has received a byte, the first of all. Those that came with it lie unread.
+    pub(crate) fn peer_has_one(&mut self, stage: &mut Stage<'_>, invariant: Invariant) -> Step {
+        let record = self.record.clone();
+        stage.until_of(&record, invariant, "a byte at the peer", || {
+            self.peer_takes_some(&mut [0]) || self.over.is_some()
+        })?;
+        is_pattern(&self.got, 1, invariant)
     }
 
     /// Waits until the peer has received the end of file, or an error where that is allowed.

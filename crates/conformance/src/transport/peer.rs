@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use millrun_selector::{Socket, SocketOption};
-use millrun_transport::{Flow, Protocol, Transport};
+use millrun_transport::{Flow, Landing, Protocol, Transport};
 
 /// The other end of a connection: does what it is told when it is told, and nothing by itself but its [`work`](Peer::work). It need
 /// not wait: it is asked again after a turn of the loop.
@@ -24,7 +24,7 @@ pub trait Peer: fmt::Debug {
     /// `WouldBlock` when none are taken now; any other is the end.
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Takes what has come; 0 is the end of file.
+    /// Takes what has come; 0 is the end of file. What the buffer has no room for it leaves unread below, if it can.
     ///
     /// # Errors
     /// `WouldBlock` when nothing has come; any other is the end.
@@ -94,7 +94,8 @@ pub(crate) struct TransportPeer {
 #[derive(Default)]
 struct Inbox {
     bytes: RefCell<VecDeque<u8>>,
-    is_wanted: Cell<bool>,
+    /// How many bytes it takes in before it pauses: as many as were asked for last.
+    wanted: Cell<usize>,
     is_made: Cell<bool>,
     /// What it shall do when it is made: before that it is not known what it can, and a close may drop what was written (in a
     /// handshake).
@@ -105,9 +106,6 @@ struct Inbox {
 }
 
 type Then = fn(&dyn Transport);
-
-/// What a transport peer takes in before it pauses.
-const INBOX: usize = 64 * 1024;
 
 impl TransportPeer {
     /// Attaches it.
@@ -148,7 +146,7 @@ impl Peer for TransportPeer {
             (false, Some(Some(kind))) => return Err(kind.into()),
             (false, None) => {}
         }
-        self.inbox.is_wanted.set(true);
+        self.inbox.wanted.set(buffer.len());
         self.transport.resume_reading();
         Err(ErrorKind::WouldBlock.into())
     }
@@ -178,7 +176,14 @@ struct Receiver {
 }
 
 impl Receiver {
-    fn pause(&self) {
+    fn room(&self) -> usize {
+        self.inbox.wanted.get().saturating_sub(self.inbox.bytes.borrow().len())
+    }
+
+    fn pause_if_full(&self) {
+        if self.room() > 0 {
+            return;
+        }
         if let Some(transport) = &self.transport {
             transport.pause_reading();
         }
@@ -192,17 +197,16 @@ impl Protocol for Receiver {
             then(&*transport);
         }
         self.transport = Some(transport);
-        if !self.inbox.is_wanted.get() {
-            self.pause();
-        }
+        self.pause_if_full();
+    }
+
+    fn landing(&mut self) -> Landing<'_> {
+        Landing::Shared(self.room())
     }
 
     fn data_received(&mut self, data: &[u8]) -> io::Result<()> {
-        let mut bytes = self.inbox.bytes.borrow_mut();
-        bytes.extend(data);
-        if bytes.len() >= INBOX {
-            self.pause();
-        }
+        self.inbox.bytes.borrow_mut().extend(data);
+        self.pause_if_full();
         Ok(())
     }
 

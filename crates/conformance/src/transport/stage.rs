@@ -20,7 +20,8 @@ use crate::{Invariant, Violation};
 const TURNS: usize = 100_000;
 
 /// Long enough for what is on its way to arrive, on a loopback that is not busy. Waited for what must not come, so that
-/// noise can hide a mistake and hardly make one: only two transcripts, in which bytes lie unread, need them to be there.
+/// noise can hide a mistake and hardly make one: only two transcripts, in which bytes lie unread, need them to be there, and
+/// wait for the first of them where a transport can leave the others.
 const GRACE: usize = 4;
 const MOMENT: Duration = Duration::from_millis(1);
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use millrun_transport::Watermarks;
 
 use super::line::Line;
-use super::probe::{Answer, Probe};
+use super::probe::{Answer, Probe, Room};
 use super::record::Event;
 use super::stage::Stage;
 use super::world::TransportWorld;
@@ -229,11 +229,32 @@ fn abort(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
     Ok(())
 }
 
+/// One of the bytes can be read alone. All are sent in one piece, so the others lie unread as soon as it is there; else
+/// nothing tells when they are, and a few turns have to do.
+fn can_read_one(stage: &Stage<'_>) -> bool {
+    stage.able.room && stage.able.pausing
+}
+
 fn abort_unread(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
-    let mut line = stage.connect()?;
-    line.call(|t| t.pause_reading());
-    line.peer_sends(stage, &pattern(0, 100))?;
-    stage.settle(&line)?;
+    let mut line = stage.connect_with(|probe| {
+        probe.room(|| Room::Shared(1)).on(|transport, event| {
+            if let Event::Data(_) = event {
+                transport.pause_reading();
+            }
+            Answer::Well
+        })
+    })?;
+    notes.callbacks(&line);
+    if can_read_one(stage) {
+        line.peer_sends(stage, &pattern(0, 100))?;
+        received(stage, &line, 1)?;
+        // Those who can't read one alone tell the same: it is not written down.
+        notes.told += 1;
+    } else {
+        line.call(|t| t.pause_reading());
+        line.peer_sends(stage, &pattern(0, 100))?;
+        stage.settle(&line)?;
+    }
     line.call(|t| t.abort());
     is_lost(stage, notes, &mut line)?;
     peer_is_over(stage, &mut line)?;
@@ -244,7 +265,11 @@ fn abort_unread(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
 fn peer_unread(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
     let mut line = stage.connect_with(closes_at_eof)?;
     line.write(100)?;
-    stage.settle(&line)?;
+    if can_read_one(stage) {
+        line.peer_has_one(stage, RULE)?;
+    } else {
+        stage.settle(&line)?;
+    }
     line.peer.close();
     is_lost(stage, notes, &mut line)
 }
@@ -260,6 +285,8 @@ fn peer_gone(stage: &mut Stage<'_>, notes: &mut Notes) -> Step {
             break;
         }
         line.call(|t| t.write(b"is there anybody?"));
+        // It leaves in one turn; in the next there is time for an answer.
+        stage.turn(Duration::ZERO)?;
         stage.turn(Duration::from_millis(1))?;
     }
     line.lost(stage)?;

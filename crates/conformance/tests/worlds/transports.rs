@@ -2,12 +2,14 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use millrun_conformance::{
     Attach, Connection, SocketPeer, SocketWorld, TransportAbilities, TransportWorld,
 };
 use millrun_loop::{EventLoop, LoopHandle};
 use millrun_selector::{Socket, SocketOption};
+use millrun_sim::Delay;
 use millrun_transport::{SocketTransport, Transport, TransportOptions};
 
 use super::sockets::{Kind, Os, Simulated};
@@ -32,7 +34,17 @@ impl Sockets {
     }
 
     pub fn simulated(kind: Kind, far: Far) -> io::Result<Sockets> {
-        let world = Simulated::new(kind);
+        Sockets::of(Simulated::new(kind), far)
+    }
+
+    /// TCP, where whatever is sent takes so long to arrive.
+    pub fn distant(far: Far, delay: Duration) -> io::Result<Sockets> {
+        let world = Simulated::new(Kind::Tcp);
+        world.sim.add_rule(Delay(delay));
+        Sockets::of(world, far)
+    }
+
+    fn of(world: Simulated, far: Far) -> io::Result<Sockets> {
         let sim = &world.sim;
         let event_loop = EventLoop::builder()
             .selector(sim.selector())
