@@ -73,7 +73,7 @@ fn st_019_at_the_end_of_file_a_partial_line_is_one() {
 fn st_020_a_line_as_long_as_the_limit_is_fine() {
     assert_eq!(Both::with(7, b"1234567\n").read(Line::default()), b"1234567\n");
     let mut both = Both::with(7, b"12345678\nrest");
-    let over = LimitOverrun { consumed: 8, found: true };
+    let over = LimitOverrun { limit: 7, consumed: 8, found: true };
     assert_eq!(both.attempt(&mut Line::default()), Attempt::Over(over));
 }
 
@@ -90,12 +90,12 @@ fn st_020_a_line_that_fills_the_limit_may_still_end() {
 #[test]
 fn st_021_an_overlong_line_is_kept() {
     let mut both = Both::with(3, b"12345\nrest");
-    let found = LimitOverrun { consumed: 5, found: true };
+    let found = LimitOverrun { limit: 3, consumed: 5, found: true };
     assert_eq!(both.attempt(&mut Line::default()), Attempt::Over(found));
     assert_eq!(both.read(Exact(found.consumed)), b"12345");
     assert_eq!(both.read(Line::default()), b"\n");
 
-    let not_found = LimitOverrun { consumed: 4, found: false };
+    let not_found = LimitOverrun { limit: 3, consumed: 4, found: false };
     assert_eq!(both.attempt(&mut Line::default()), Attempt::Over(not_found));
     assert_eq!(both.left(), b"rest");
 }
@@ -125,14 +125,14 @@ fn st_026_the_end_of_file_before_the_separator_is_incomplete() {
 #[test]
 fn st_028_a_separator_found_beyond_the_limit() {
     let mut both = Both::with(3, b"some dataAA");
-    assert_eq!(both.until(&[b"AA"]), Err(LimitOverrun { consumed: 9, found: true }));
+    assert_eq!(both.until(&[b"AA"]), Err(LimitOverrun { limit: 3, consumed: 9, found: true }));
     assert_eq!(both.left(), b"some dataAA");
 }
 
 #[test]
 fn st_029_no_separator_within_the_limit() {
     let mut both = Both::with(3, b"some dataA");
-    assert_eq!(both.until(&[b"AA"]), Err(LimitOverrun { consumed: 9, found: false }));
+    assert_eq!(both.until(&[b"AA"]), Err(LimitOverrun { limit: 3, consumed: 9, found: false }));
     // limit + longest - 1 bytes may still become a match.
     let mut need = Until::new(Separators::One(b"AA")).unwrap();
     assert_eq!(Both::with(3, b"dat").attempt(&mut need), Attempt::Wait(5));
@@ -158,7 +158,7 @@ fn st_031_the_match_that_ends_first_wins() {
 fn st_032_the_limit_counts_to_the_winning_match() {
     assert_eq!(Both::with(2, b"ab\r\n").until(&[b"\r\n"]).unwrap(), b"ab\r\n");
     let tie = Both::with(2, b"ab\r\n").until(&[b"\r\n", b"\n"]).map(<[u8]>::to_vec);
-    assert_eq!(tie, Err(LimitOverrun { consumed: 3, found: true }));
+    assert_eq!(tie, Err(LimitOverrun { limit: 2, consumed: 3, found: true }));
     let other_order = Both::with(2, b"ab\r\n").until(&[b"\n", b"\r\n"]).map(<[u8]>::to_vec);
     assert_eq!(other_order, tie);
 }
@@ -319,9 +319,15 @@ fn errors_say_what_was_expected_and_what_came() {
     assert_eq!(text, "IncompleteRead { partial: 6 bytes, expected: Some(10) }");
     let until = IncompleteRead { partial: b"secret".to_vec(), expected: None };
     assert_eq!(until.to_string(), "expected a separator, got 6 bytes and the end of file");
-    let over = |found| LimitOverrun { consumed: 9, found }.to_string();
-    assert_eq!(over(true), "expected a separator within the limit, found after 9 bytes");
-    assert_eq!(over(false), "expected a separator within the limit, not found after 9 bytes");
+    let over = |found| LimitOverrun { limit: 7, consumed: 9, found }.to_string();
+    assert_eq!(
+        over(true),
+        "expected a separator within the limit of 7 bytes, got one after 9 bytes"
+    );
+    assert_eq!(
+        over(false),
+        "expected a separator within the limit of 7 bytes, got 9 bytes without one"
+    );
     let empty = EmptySeparator.to_string();
     assert_eq!(empty, "expected one or more separators of at least one byte");
 }

@@ -39,6 +39,8 @@ impl std::error::Error for IncompleteRead {}
 #[doc(alias = "LimitOverrunError")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LimitOverrun {
+    /// The limit of the buffer, in bytes.
+    pub limit: usize,
     /// So many bytes surely belong to what is too long.
     pub consumed: usize,
     /// The separator has been seen, and starts after `consumed` bytes; else it may be anywhere behind.
@@ -47,8 +49,13 @@ pub struct LimitOverrun {
 
 impl fmt::Display for LimitOverrun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (found, consumed) = (if self.found { "found" } else { "not found" }, self.consumed);
-        write!(f, "expected a separator within the limit, {found} after {consumed} bytes")
+        let LimitOverrun { limit, consumed, found } = self;
+        write!(f, "expected a separator within the limit of {limit} bytes, got ")?;
+        if *found {
+            write!(f, "one after {consumed} bytes")
+        } else {
+            write!(f, "{consumed} bytes without one")
+        }
     }
 }
 

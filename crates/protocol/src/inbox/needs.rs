@@ -106,13 +106,13 @@ impl Need for Line {
         self.scanned = self.scanned.min(bytes.len());
         match memchr(b'\n', &bytes[self.scanned..]) {
             Some(at) if self.scanned + at > limit => {
-                Look::Over(LimitOverrun { consumed: self.scanned + at, found: true })
+                Look::Over(LimitOverrun { limit, consumed: self.scanned + at, found: true })
             }
             Some(at) => Look::Take(self.scanned + at + 1),
             None => {
                 self.scanned = bytes.len();
                 if self.scanned > limit {
-                    Look::Over(LimitOverrun { consumed: self.scanned, found: false })
+                    Look::Over(LimitOverrun { limit, consumed: self.scanned, found: false })
                 } else {
                     Look::More(limit.saturating_add(1))
                 }
@@ -226,7 +226,7 @@ impl Need for Until<'_> {
         if bytes.len() - self.scanned >= self.shortest {
             match self.find(bytes) {
                 Some((start, _)) if start > limit => {
-                    return Look::Over(LimitOverrun { consumed: start, found: true });
+                    return Look::Over(LimitOverrun { limit, consumed: start, found: true });
                 }
                 Some((_, end)) => return Look::Take(end),
                 None => {}
@@ -234,7 +234,7 @@ impl Need for Until<'_> {
             self.scanned = (bytes.len() + 1).saturating_sub(self.longest);
         }
         if self.scanned > limit {
-            return Look::Over(LimitOverrun { consumed: self.scanned, found: false });
+            return Look::Over(LimitOverrun { limit, consumed: self.scanned, found: false });
         }
         Look::More(limit.saturating_add(self.longest))
     }

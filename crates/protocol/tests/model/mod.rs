@@ -312,11 +312,15 @@ pub fn until(bytes: &[u8], separators: &[&[u8]], limit: usize) -> Want {
         if let Some(shortest) = ending.map(|s| s.len()).min() {
             let start = end - shortest;
             return match start > limit {
-                true => Want::Over(LimitOverrun { consumed: start, found: true }),
+                true => Want::Over(LimitOverrun { limit, consumed: start, found: true }),
                 false => Want::Take(end),
             };
         }
     }
     let consumed = (bytes.len() + 1).saturating_sub(longest);
-    if consumed > limit { Want::Over(LimitOverrun { consumed, found: false }) } else { Want::Wait }
+    if consumed > limit {
+        Want::Over(LimitOverrun { limit, consumed, found: false })
+    } else {
+        Want::Wait
+    }
 }
