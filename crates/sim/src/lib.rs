@@ -116,6 +116,7 @@ mod link;
 mod listener;
 mod machine;
 mod network;
+mod options;
 mod partition;
 mod peer;
 mod record;

@@ -148,6 +148,27 @@ impl Source for SimListener {
 
 impl Listener for SimListener {
     fn try_accept(&self) -> io::Result<(Box<dyn Socket>, Address)> {
+        let (socket, peer) = self.accept_counted()?;
+        Ok((Box::new(socket), peer))
+    }
+
+    fn try_accept_bare(&self) -> io::Result<(Box<dyn Socket>, Option<Address>)> {
+        let (socket, peer) = self.accept_counted()?;
+        Ok(match peer {
+            Address::Inet(_) => (Box::new(socket.accepted_bare()), None),
+            other => (Box::new(socket), Some(other)),
+        })
+    }
+
+    fn local_addr(&self) -> io::Result<Address> {
+        let tables = self.kernel.tables.borrow();
+        let listening = tables.listeners.get(&self.id).ok_or(Failure::EINVAL)?;
+        Ok(listening.address.clone())
+    }
+}
+
+impl SimListener {
+    fn accept_counted(&self) -> io::Result<(SimSocket, Address)> {
         let accepted = self.accept();
         let outcome = match &accepted {
             Ok(_) => Ok(0),
@@ -158,13 +179,7 @@ impl Listener for SimListener {
             self.cell.clear_readable();
         }
         let (id, cell, kind, remote) = accepted?;
-        Ok((Box::new(SimSocket::new(&self.kernel, self.machine, id, &cell, kind)), remote))
-    }
-
-    fn local_addr(&self) -> io::Result<Address> {
-        let tables = self.kernel.tables.borrow();
-        let listening = tables.listeners.get(&self.id).ok_or(Failure::EINVAL)?;
-        Ok(listening.address.clone())
+        Ok((SimSocket::new(&self.kernel, self.machine, id, &cell, kind), remote))
     }
 }
 

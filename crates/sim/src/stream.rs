@@ -16,6 +16,7 @@ use millrun_selector::{
 use crate::endpoint::{Answer, Endpoint, Id, Kind, Owner, State};
 use crate::kernel::Kernel;
 use crate::machine::MachineId;
+use crate::options;
 use crate::trace::What;
 use crate::wire::Payload;
 use crate::{Call, Failure, Fault, Injected, Syscall};
@@ -28,6 +29,8 @@ pub(crate) struct SimSocket {
     id: Id,
     cell: Rc<ReadyCell>,
     kind: Kind,
+    /// It was accepted without its peer's address, which it tells for as long as it lives.
+    is_bare: bool,
 }
 
 /// What the dice or the script say of one call that could transfer `possible` bytes.
@@ -47,7 +50,14 @@ impl SimSocket {
         cell: &Rc<ReadyCell>,
         kind: Kind,
     ) -> SimSocket {
-        SimSocket { kernel: Rc::clone(kernel), machine, id, cell: Rc::clone(cell), kind }
+        let (kernel, cell) = (Rc::clone(kernel), Rc::clone(cell));
+        SimSocket { kernel, machine, id, cell, kind, is_bare: false }
+    }
+
+    /// As Linux has it: see [`Listener::try_accept_bare`](millrun_selector::Listener::try_accept_bare).
+    pub(crate) fn accepted_bare(mut self) -> SimSocket {
+        self.is_bare = true;
+        self
     }
 
     fn with<R>(&self, f: impl FnOnce(&mut Endpoint) -> R) -> io::Result<R> {
@@ -292,6 +302,7 @@ impl Socket for SimSocket {
     fn peer_addr(&self) -> io::Result<Address> {
         self.with(|end| match end.state {
             State::Connected => Ok(end.remote.clone()),
+            State::Dead if self.is_bare => Ok(end.remote.clone()),
             State::Connecting | State::Dead => Err(Failure::ENOTCONN.into()),
         })?
     }
@@ -301,30 +312,7 @@ impl Socket for SimSocket {
     }
 
     fn set_option(&self, option: SocketOption) -> io::Result<()> {
-        let kind = self.kind;
-        self.with(|end| match option {
-            SocketOption::NoDelay(on) if kind == Kind::Tcp => {
-                end.no_delay = on;
-                Ok(())
-            }
-            SocketOption::KeepAlive(on) => {
-                end.keep_alive = on;
-                Ok(())
-            }
-            SocketOption::SendBuffer(bytes) => {
-                end.send_capacity = bytes.max(1);
-                Ok(())
-            }
-            SocketOption::ReceiveBuffer(bytes) => {
-                end.receive_capacity = bytes.max(1);
-                Ok(())
-            }
-            SocketOption::Linger(time) => {
-                end.linger = time;
-                Ok(())
-            }
-            _ => Err(no_option(kind)),
-        })??;
+        self.with(|end| options::set(end, self.kind, option))??;
         // More room is an edge for this end or for the other.
         {
             let mut tables = self.kernel.tables.borrow_mut();
@@ -336,25 +324,8 @@ impl Socket for SimSocket {
     }
 
     fn option(&self, name: SocketOptionName) -> io::Result<SocketOption> {
-        let kind = self.kind;
-        self.with(|end| match name {
-            SocketOptionName::NoDelay if kind == Kind::Tcp => {
-                Ok(SocketOption::NoDelay(end.no_delay))
-            }
-            SocketOptionName::KeepAlive => Ok(SocketOption::KeepAlive(end.keep_alive)),
-            SocketOptionName::SendBuffer => Ok(SocketOption::SendBuffer(end.send_capacity)),
-            SocketOptionName::ReceiveBuffer => {
-                Ok(SocketOption::ReceiveBuffer(end.receive_capacity))
-            }
-            SocketOptionName::Linger => Ok(SocketOption::Linger(end.linger)),
-            _ => Err(no_option(kind)),
-        })?
+        self.with(|end| options::get(end, self.kind, name))?
     }
-}
-
-fn no_option(kind: Kind) -> io::Error {
-    let what = format!("a simulated {kind:?} socket has no such option");
-    io::Error::new(ErrorKind::Unsupported, what)
 }
 
 /// Closes the descriptor: FIN behind what was written, or a reset when bytes were left unread or

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use millrun_selector::{
     Address, Clock, ConnectOptions, Event, Interest, Key, ListenOptions, MioSelector, Monotonic,
-    Network, OsNetwork, Readiness, Selector, Socket, Time,
+    Network, OsNetwork, Readiness, Selector, Socket, SocketOption, Time,
 };
 use millrun_sim::Sim;
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
@@ -263,6 +263,41 @@ fn a_full_kernel_has_room_again() {
             (sent == got).to_string(),
         ]
     });
+}
+
+/// One that was accepted without an address always has it to tell.
+#[test]
+fn who_has_reset_an_accepted_connection() {
+    for is_bare in [true, false] {
+        let tcp = arms("reset").into_iter().filter(|arm| arm.name == "tcp");
+        let lines: Vec<String> = tcp.map(|mut arm| after_a_reset(&mut arm, is_bare)).collect();
+        assert_eq!(lines[0], lines[1], "sim (left) and the real one");
+        let expected = if is_bare { "None, Ok(true)" } else { "Some(true), Err(NotConnected)" };
+        assert!(lines[0].ends_with(expected), "{}", lines[0]);
+    }
+}
+
+/// What accept told of the peer, and what its socket says when the peer has reset the connection.
+fn after_a_reset(arm: &mut Arm, is_bare: bool) -> String {
+    let listener = arm.network.listen(&arm.at, &ListenOptions::default()).unwrap();
+    let to = listener.local_addr().unwrap();
+    let client = arm.network.connect(&to, &ConnectOptions::default()).unwrap();
+    let name = client.local_addr().unwrap();
+    let door = arm.selector.register(&listener, Interest::READ).unwrap();
+    until(arm, door, Readiness::is_readable);
+    let (server, told) = if is_bare {
+        listener.try_accept_bare().unwrap()
+    } else {
+        listener.try_accept().map(|(server, peer)| (server, Some(peer))).unwrap()
+    };
+    let key = arm.selector.register(&server, Interest::READ).unwrap();
+    assert_eq!(server.peer_addr().unwrap(), name);
+    client.set_option(SocketOption::Linger(Some(Duration::ZERO))).unwrap();
+    drop(client);
+    until(arm, key, Readiness::is_readable);
+    let read = said(&*server);
+    let peer = server.peer_addr().map(|peer| peer == name).map_err(|e| e.kind());
+    format!("{read}: {:?}, {peer:?}", told.map(|peer| peer == name))
 }
 
 #[test]
