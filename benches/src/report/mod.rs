@@ -159,10 +159,13 @@ pub struct Micro {
     pub high: f64,
 }
 
+/// What is told to be left out when what criterion wrote can't be read.
+pub const SMALL_BENCHES: &str = "small benches";
+
 /// What was left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
-    /// A peer's name, or "PEER in SCENARIO".
+    /// A peer's name, "PEER in SCENARIO", [`SMALL_BENCHES`], or counts that were not made.
     pub what: String,
     /// Why.
     pub why: String,

@@ -7,7 +7,7 @@ use super::machine;
 use super::plan::Options;
 use super::session::World;
 use crate::counts::{self, Subject};
-use crate::report::{Count, Micro, Skipped, criterion};
+use crate::report::{Count, Micro, SMALL_BENCHES, Skipped, criterion};
 
 /// What makes the small benches.
 const MICRO: &str = "cargo bench -p millrun-benches --features tokio,smol,calloop";
@@ -25,20 +25,22 @@ pub fn counts(
     counts::run(&subjects, options.quick, tell)
 }
 
-/// What criterion left in `directory`. A note says since when it is there, since it may be of another commit.
-pub fn micro(directory: &Path, notes: &mut Vec<String>, commands: &mut Vec<String>) -> Vec<Micro> {
+/// What criterion left in `directory`, and what was left out of that, and why. A note says since when it is there, since it may be
+/// of another commit.
+pub fn micro(
+    directory: &Path,
+    notes: &mut Vec<String>,
+    commands: &mut Vec<String>,
+) -> (Vec<Micro>, Option<Skipped>) {
     match criterion::read(directory) {
-        Ok(found) if found.is_empty() => found,
+        Ok(found) if found.is_empty() => (found, None),
         Ok(found) => {
             let since = oldest(directory).map_or_else(|| "unknown".to_owned(), machine::date);
             notes.push(format!("the small benches are of `{MICRO}`, the oldest of {since}"));
             commands.push(MICRO.to_owned());
-            found
+            (found, None)
         }
-        Err(why) => {
-            notes.push(format!("the small benches can't be read: {why}"));
-            Vec::new()
-        }
+        Err(why) => (Vec::new(), Some(Skipped { what: SMALL_BENCHES.to_owned(), why })),
     }
 }
 
@@ -65,7 +67,8 @@ mod tests {
     #[test]
     fn nothing_was_run_before_is_no_news() {
         let (mut notes, mut commands) = (Vec::new(), Vec::new());
-        assert!(micro(Path::new("/no/such"), &mut notes, &mut commands).is_empty());
+        let (found, skipped) = micro(Path::new("/no/such"), &mut notes, &mut commands);
+        assert!(found.is_empty() && skipped.is_none());
         assert!(notes.is_empty() && commands.is_empty());
     }
 

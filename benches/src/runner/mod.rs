@@ -144,7 +144,9 @@ fn measured(options: &Options, words: &[String]) -> Result<Report, String> {
     progress.end();
     let mut commands =
         vec![["cargo xtask bench", &words.join(" ")].join(" ").trim_end().to_owned()];
-    let micro = gather::micro(&build::target().join("criterion"), &mut notes, &mut commands);
+    let (micro, left_out) =
+        gather::micro(&build::target().join("criterion"), &mut notes, &mut commands);
+    skipped.extend(left_out);
     let format = FORMAT;
     Ok(Report { format, machine, versions, commands, scenarios, counts, micro, skipped, notes })
 }

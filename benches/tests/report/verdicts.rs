@@ -1,7 +1,7 @@
 //! The table of targets: what each verdict needs.
 
 use millrun_benches::report::targets::{self, Part, Verdict};
-use millrun_benches::report::{Memory, Report, Skipped, Window, html};
+use millrun_benches::report::{Memory, Report, SMALL_BENCHES, Skipped, Window, html};
 
 use crate::{keep, synthetic};
 
@@ -181,6 +181,15 @@ fn what_was_not_part_of_the_run_is_one_line() {
     // Three rows with a heading each, the line, and the sum.
     assert_eq!(text.lines().count(), 8, "{text}");
     assert_eq!(targets::outside(&targets::rows(&synthetic::full())), None);
+}
+
+#[test]
+fn small_benches_that_cannot_be_read_are_a_gap() {
+    let mut report = synthetic::small();
+    let why = "timers/new/estimates.json: expected a number".to_owned();
+    report.skipped.push(Skipped { what: SMALL_BENCHES.to_owned(), why: why.clone() });
+    let row = verdict(&report, "timers", "arm and cancel 1M");
+    assert_eq!(row, Verdict::NotMeasured { why });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::super::figures::{exact, load_saturated, load_share, memory_of};
 use super::super::stats::{Estimate, paired, paired_tails};
-use super::super::{Report, ServerResult, Window, words};
+use super::super::{Report, SMALL_BENCHES, ServerResult, Window, words};
 use super::outside::tool_of;
 use super::table::Measure;
 use crate::peer::{LIMIT, LIMIT_SPIN};
@@ -149,7 +149,10 @@ fn found_gain(report: &Report, scenario: &str, peer: &str, base: &str) -> Found 
 fn found_micro(report: &Report, group: &str, other: &str) -> Found {
     let value = match (report.micro(group, "millrun"), report.micro(group, other)) {
         (Some(ours), Some(theirs)) => Ok(ours.over(&theirs)),
-        _ if report.micro.is_empty() => Err("criterion was not run: cargo bench".to_owned()),
+        _ if report.micro.is_empty() => {
+            let why = report.why_skipped(SMALL_BENCHES);
+            Err(why.map_or_else(|| "criterion was not run: cargo bench".to_owned(), str::to_owned))
+        }
         (None, _) => Err(format!("criterion has no {group} of millrun")),
         (_, None) => Err(format!("criterion has no {group} of {other}")),
     };

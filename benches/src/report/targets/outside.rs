@@ -1,6 +1,6 @@
 //! Whether a row belongs to a run at all: one of some scenarios, or without counts, is not to blame for the rest of the table.
 
-use super::super::Report;
+use super::super::{Report, SMALL_BENCHES};
 use super::table::Measure;
 use super::{Row, Verdict};
 
@@ -67,7 +67,11 @@ impl Measure {
                 timed(report, &["tls-idle", "tls-idle-1000"], &[peer, other])
             }
             Self::Count { scenario, peer, what } => counted(report, scenario, peer, what),
-            Self::Micro { .. } => report.micro.is_empty().then_some(Part::Micro),
+            Self::Micro { .. } => {
+                let is_there =
+                    !report.micro.is_empty() || report.why_skipped(SMALL_BENCHES).is_some();
+                (!is_there).then_some(Part::Micro)
+            }
         }
     }
 }
