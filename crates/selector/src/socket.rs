@@ -79,7 +79,7 @@ pub trait Listener: Source {
 
     /// As [`try_accept`](Listener::try_accept), for who can ask for the peer's address later: `None` where accept would have to do
     /// more to tell it, and then [`Socket::peer_addr`] tells it for as long as the socket lives, a reset by the peer or not (Linux,
-    /// TCP). That is one in a hundred of what a connection costs that comes, echoes once and goes.
+    /// TCP). Servers accept so: most connections are never asked for their peer.
     ///
     /// # Errors
     /// As `try_accept`.

@@ -95,6 +95,20 @@ impl SimListener {
         SimListener { kernel: Rc::clone(kernel), machine, id, cell: Rc::clone(cell) }
     }
 
+    fn accept_counted(&self) -> io::Result<(SimSocket, Address)> {
+        let accepted = self.accept();
+        let outcome = match &accepted {
+            Ok(_) => Ok(0),
+            Err(e) => Err(e.kind().into()),
+        };
+        self.kernel.tables.borrow_mut().counters.count(Call::Accept, &outcome);
+        if outcome.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock) {
+            self.cell.clear_readable();
+        }
+        let (id, cell, kind, remote) = accepted?;
+        Ok((SimSocket::new(&self.kernel, self.machine, id, &cell, kind), remote))
+    }
+
     /// The order of the checks is Linux's: a descriptor is needed before the queue is looked at.
     fn accept(&self) -> io::Result<(Id, Rc<ReadyCell>, Kind, Address)> {
         if let Some(failure) =
@@ -164,22 +178,6 @@ impl Listener for SimListener {
         let tables = self.kernel.tables.borrow();
         let listening = tables.listeners.get(&self.id).ok_or(Failure::EINVAL)?;
         Ok(listening.address.clone())
-    }
-}
-
-impl SimListener {
-    fn accept_counted(&self) -> io::Result<(SimSocket, Address)> {
-        let accepted = self.accept();
-        let outcome = match &accepted {
-            Ok(_) => Ok(0),
-            Err(e) => Err(e.kind().into()),
-        };
-        self.kernel.tables.borrow_mut().counters.count(Call::Accept, &outcome);
-        if outcome.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock) {
-            self.cell.clear_readable();
-        }
-        let (id, cell, kind, remote) = accepted?;
-        Ok((SimSocket::new(&self.kernel, self.machine, id, &cell, kind), remote))
     }
 }
 

@@ -5,14 +5,9 @@ mod certificates;
 mod scenarios;
 
 use std::collections::BTreeSet;
-use std::io;
-use std::os::fd::BorrowedFd;
-use std::path::Path;
-use std::rc::Rc;
+use std::net::Ipv4Addr;
 
-use millrun_selector::{
-    Address, ConnectOptions, ListenOptions, Listener, ReadyCell, Socket, Source,
-};
+use millrun_selector::{Address, ConnectOptions, ListenOptions};
 use millrun_sim::Sim;
 use millrun_testbed::torture::{Call, Torture, Which};
 
@@ -53,41 +48,13 @@ fn the_scenarios_make_every_kind_of_call() {
     assert_eq!(made, all);
 }
 
-/// Accepts without telling the peer.
-#[derive(Debug)]
-struct Bare(Box<dyn Listener>);
-
-impl Source for Bare {
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.0.fd()
-    }
-
-    fn readiness(&self) -> Option<&Rc<ReadyCell>> {
-        self.0.readiness()
-    }
-}
-
-impl Listener for Bare {
-    fn try_accept(&self) -> io::Result<(Box<dyn Socket>, Address)> {
-        self.0.try_accept()
-    }
-
-    fn try_accept_bare(&self) -> io::Result<(Box<dyn Socket>, Option<Address>)> {
-        Ok((self.0.try_accept()?.0, None))
-    }
-
-    fn local_addr(&self) -> io::Result<Address> {
-        self.0.local_addr()
-    }
-}
-
-/// What is below decides what an accept tells, wrapped or not.
+/// What is below decides what an accept tells, wrapped or not: of TCP, the simulation's leaves the peer to be asked for.
 #[test]
 fn a_wrapped_listener_accepts_bare_as_the_one_below() {
     let (sim, torture) = (Sim::new(1), Torture::counting());
-    let (at, network) = (Address::from(Path::new("/it")), sim.network());
+    let (at, network) = (Address::from((Ipv4Addr::LOCALHOST, 80)), sim.network());
     let listener = network.listen(&at, &ListenOptions::default()).unwrap();
-    let listener = torture.listener(Box::new(Bare(listener)));
+    let listener = torture.listener(listener);
     let _client = network.connect(&at, &ConnectOptions::default()).unwrap();
     let (socket, peer) = listener.try_accept_bare().unwrap();
     assert_eq!(peer, None);

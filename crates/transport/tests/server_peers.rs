@@ -4,18 +4,11 @@
 
 mod connect_support;
 
-use std::cell::Cell;
-use std::io::{self, IoSlice};
-use std::net::Shutdown;
-use std::os::fd::BorrowedFd;
-use std::rc::Rc;
 use std::time::Duration;
 
 use connect_support::{Recorder, address, on_real_sockets, reports, until};
-use millrun_selector::{
-    Address, ConnectOptions, ListenOptions, Listener, Network, OsNetwork, ReadyCell, Socket,
-    SocketOption, SocketOptionName, Source,
-};
+use millrun_loop::LoopHandle;
+use millrun_selector::{Address, ConnectOptions, Network, OsNetwork, Socket, SocketOption};
 use millrun_transport::{Serve, Server, create_server};
 
 fn connect(server: &Server) -> (Box<dyn Socket>, Address) {
@@ -23,6 +16,15 @@ fn connect(server: &Server) -> (Box<dyn Socket>, Address) {
     let client = OsNetwork.connect(at, &ConnectOptions::default()).unwrap();
     let name = client.local_addr().unwrap();
     (client, name)
+}
+
+/// A connection to a server of this protocol, which has heard of it: with the client's name.
+async fn connected(handle: &LoopHandle, protocol: &Recorder) -> (Server, Box<dyn Socket>, Address) {
+    let factory = protocol.clone();
+    let server = create_server(handle, "127.0.0.1", 0, move || factory.clone()).await.unwrap();
+    let (client, name) = connect(&server);
+    until(|| protocol.log.count("made") == 1).await;
+    (server, client, name)
 }
 
 fn reset(client: Box<dyn Socket>) {
@@ -36,11 +38,8 @@ fn t_024_who_has_reset_a_connection_is_told_though_nobody_asked_before() {
     on_real_sockets(|handle| async move {
         for keeps in [true, false] {
             let protocol = Recorder::new();
-            let (factory, log) = (protocol.clone(), protocol.log.clone());
-            let factory = move || factory.clone();
-            let server = create_server(&handle, "127.0.0.1", 0, factory).await.unwrap();
-            let (client, name) = connect(&server);
-            until(|| log.count("made") == 1).await;
+            let log = protocol.log.clone();
+            let (server, client, name) = connected(&handle, &protocol).await;
             let kept = keeps.then(|| protocol.transport());
             reset(client);
             until(|| log.all().len() == 2).await;
@@ -58,11 +57,7 @@ fn t_024_who_has_reset_a_connection_is_told_though_nobody_asked_before() {
 fn t_023_a_peer_that_nobody_asked_for_stays_readable_after_the_close() {
     on_real_sockets(|handle| async move {
         let protocol = Recorder::new();
-        let (factory, log) = (protocol.clone(), protocol.log.clone());
-        let factory = move || factory.clone();
-        let server = create_server(&handle, "127.0.0.1", 0, factory).await.unwrap();
-        let (_client, name) = connect(&server);
-        until(|| log.count("made") == 1).await;
+        let (server, _client, name) = connected(&handle, &protocol).await;
         let transport = protocol.transport();
         transport.abort();
         until(|| server.connections() == 0).await;
@@ -75,11 +70,8 @@ fn t_023_a_peer_that_nobody_asked_for_stays_readable_after_the_close() {
 fn t_023_who_aborts_a_connection_that_lingers_still_knows_the_addresses() {
     on_real_sockets(|handle| async move {
         let protocol = Recorder { greeting: b"answered", ..Recorder::new() };
-        let (factory, log) = (protocol.clone(), protocol.log.clone());
-        let factory = move || factory.clone();
-        let server = create_server(&handle, "127.0.0.1", 0, factory).await.unwrap();
-        let (client, name) = connect(&server);
-        until(|| log.count("made") == 1).await;
+        let log = protocol.log.clone();
+        let (server, client, name) = connected(&handle, &protocol).await;
         let transport = protocol.transport();
         transport.pause_reading();
         client.try_write(b"unread").unwrap();
@@ -133,122 +125,5 @@ fn sv_016_the_report_of_a_factory_that_panics_names_the_peer() {
         until(|| reported.all().len() == 1).await;
         let report = &reported.all()[0];
         assert!(report.contains(&format!("peer: {name}")), "{report}");
-    });
-}
-
-/// As its socket, but for the descriptor: no selector takes it.
-#[derive(Debug)]
-struct Bodiless(Box<dyn Socket>);
-
-impl Source for Bodiless {
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
-    fn readiness(&self) -> Option<&Rc<ReadyCell>> {
-        self.0.readiness()
-    }
-}
-
-impl Socket for Bodiless {
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buffer)
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
-    }
-
-    fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(pieces)
-    }
-
-    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.0.shutdown(how)
-    }
-
-    fn local_addr(&self) -> io::Result<Address> {
-        self.0.local_addr()
-    }
-
-    fn peer_addr(&self) -> io::Result<Address> {
-        self.0.peer_addr()
-    }
-
-    fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.0.take_error()
-    }
-
-    fn set_option(&self, option: SocketOption) -> io::Result<()> {
-        self.0.set_option(option)
-    }
-
-    fn option(&self, name: SocketOptionName) -> io::Result<SocketOption> {
-        self.0.option(name)
-    }
-}
-
-/// Gives sockets that no selector takes; and, if so told, none with its address.
-#[derive(Debug)]
-struct Gives {
-    below: Box<dyn Listener>,
-    is_bare: bool,
-    asked_bare: Rc<Cell<u32>>,
-}
-
-impl Source for Gives {
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.below.fd()
-    }
-
-    fn readiness(&self) -> Option<&Rc<ReadyCell>> {
-        self.below.readiness()
-    }
-
-    fn prefers_level(&self) -> bool {
-        self.below.prefers_level()
-    }
-}
-
-impl Listener for Gives {
-    fn try_accept(&self) -> io::Result<(Box<dyn Socket>, Address)> {
-        let (socket, peer) = self.below.try_accept()?;
-        Ok((Box::new(Bodiless(socket)), peer))
-    }
-
-    fn try_accept_bare(&self) -> io::Result<(Box<dyn Socket>, Option<Address>)> {
-        self.asked_bare.set(self.asked_bare.get() + 1);
-        if self.is_bare {
-            let (socket, peer) = self.below.try_accept_bare()?;
-            assert_eq!(peer, None, "of TCP, Linux tells it later");
-            return Ok((Box::new(Bodiless(socket)), peer));
-        }
-        let (socket, peer) = self.try_accept()?;
-        Ok((socket, Some(peer)))
-    }
-
-    fn local_addr(&self) -> io::Result<Address> {
-        self.below.local_addr()
-    }
-}
-
-#[test]
-fn sv_016_the_report_of_a_transport_that_cannot_be_made_names_the_peer() {
-    on_real_sockets(|handle| async move {
-        for is_bare in [true, false] {
-            let reported = reports(&handle);
-            let at = address("127.0.0.1:0");
-            let below = OsNetwork.listen(&at, &ListenOptions::default()).unwrap();
-            let asked_bare = Rc::new(Cell::new(0));
-            let gives = Gives { below, is_bare, asked_bare: asked_bare.clone() };
-            let serve = Serve::listener(Box::new(gives));
-            let server = serve.serve(&handle, Recorder::new).await.unwrap();
-            let (_client, name) = connect(&server);
-            until(|| reported.all().len() == 1).await;
-            let report = &reported.all()[0];
-            assert!(report.contains(&format!("peer: {name}")), "{report}");
-            assert!(asked_bare.get() > 0);
-            assert_eq!(server.connections(), 0);
-        }
     });
 }

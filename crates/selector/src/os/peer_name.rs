@@ -15,7 +15,7 @@ use socket2::{SockAddr, SockRef};
 pub(super) fn of(socket: BorrowedFd<'_>) -> io::Result<SockAddr> {
     // A larger place than the address needs is refused, and both ends are of one family.
     let length = SockRef::from(&socket).local_addr()?.len();
-    // SAFETY: `try_init` gives the address of storage for any socket address, zeroed, and of its length. The kernel is told how
+    // SAFETY: the descriptor is open as long as it is borrowed. `try_init` gives the address of storage for any socket address, zeroed, and of its length. The kernel is told how
     // much it may write, no more than an address of this family has, which fits; it changes the length to what it wrote. It writes
     // a valid address of that family, or it fails, and then nothing is taken from the storage.
     let ((), address) = unsafe {
